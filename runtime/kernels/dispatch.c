@@ -1,0 +1,200 @@
+/* Which kernels each tier has, and the choice between the tiers. */
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/kernels/tiers.h"
+
+static int always(void)
+{
+    return 1;
+}
+
+static void fill_scalar(struct pare_kernels *table)
+{
+    *table = pare_rows_scalar;
+    table->gemm_f32 = pare_gemm_f32_scalar;
+    table->gemm_u8s8 = pare_gemm_u8s8_scalar;
+    table->pack = pare_pack_scalar;
+    table->pack_copy = pare_pack_copy_scalar;
+}
+
+#if defined(__x86_64__)
+/* __builtin_cpu_supports also asks whether the system saves the registers. */
+static int has_avx2(void)
+{
+    unsigned eax, ebx, ecx, edx; /* compilers differ in whether they know "f16c" */
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
+
+static void fill_avx2(struct pare_kernels *table)
+{
+    *table = pare_rows_avx2;
+    table->gemm_f32 = pare_gemm_f32_avx2;
+    table->gemm_u8s8 = pare_gemm_u8s8_avx2;
+    table->pack = pare_pack_avx2;
+    table->pack_copy = pare_pack_copy_avx2;
+}
+
+static int has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
+
+static void fill_avx512(struct pare_kernels *table)
+{
+    *table = pare_rows_avx512;
+    table->gemm_f32 = pare_gemm_f32_avx512;
+    table->gemm_u8s8 = __builtin_cpu_supports("avx512vnni") ? pare_gemm_u8s8_avx512vnni
+                                                            : pare_gemm_u8s8_avx2;
+    table->pack = pare_pack_avx512;
+    table->pack_copy = pare_pack_copy_avx512;
+}
+#endif
+
+#if defined(__aarch64__)
+static void fill_neon(struct pare_kernels *table)
+{
+    *table = pare_rows_neon;
+    table->gemm_f32 = pare_gemm_f32_neon;
+    table->gemm_u8s8 = pare_gemm_u8s8_neon;
+    table->pack = pare_pack_neon;
+    table->pack_copy = pare_pack_copy_scalar;
+}
+
+static int has_dot_product(void)
+{
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+}
+
+static void fill_neondot(struct pare_kernels *table)
+{
+    fill_neon(table);
+    table->gemm_u8s8 = pare_gemm_u8s8_neondot;
+}
+#endif
+
+static struct tier {
+    const char *name;
+    int (*available)(void);
+    void (*fill)(struct pare_kernels *table);
+    struct pare_kernels table;
+} tiers[] = {
+    /* worst first */
+    {.name = "scalar", .available = always, .fill = fill_scalar},
+#if defined(__x86_64__)
+    {.name = "avx2", .available = has_avx2, .fill = fill_avx2},
+    {.name = "avx512", .available = has_avx512, .fill = fill_avx512},
+#endif
+#if defined(__aarch64__)
+    {.name = "neon", .available = always, .fill = fill_neon},
+    {.name = "neondot", .available = has_dot_product, .fill = fill_neondot},
+#endif
+};
+
+#define TIERS (sizeof tiers / sizeof tiers[0])
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static const struct pare_kernels *available[TIERS + 1]; /* worst first, then NULL */
+static const struct pare_kernels *current;
+
+static const struct pare_kernels *best(void)
+{
+    const struct pare_kernels *table = available[0];
+    for (size_t i = 0; available[i]; i++)
+        table = available[i];
+    return table;
+}
+
+static const struct pare_kernels *find(const char *name)
+{
+    for (size_t i = 0; available[i]; i++)
+        if (!strcmp(available[i]->tier, name))
+            return available[i];
+    return NULL;
+}
+
+static void initialise(void)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < TIERS; i++) {
+        if (!tiers[i].available())
+            continue;
+        tiers[i].fill(&tiers[i].table);
+        tiers[i].table.tier = tiers[i].name;
+        available[n++] = &tiers[i].table;
+    }
+    const char *wanted = getenv("PARE_CPU");
+    if (wanted)
+        current = find(wanted);
+    if (!current)
+        current = best();
+}
+
+const struct pare_kernels *pare_kernels(void)
+{
+    pthread_once(&once, initialise);
+    return current;
+}
+
+const struct pare_kernels *pare_kernels_of(const char *tier)
+{
+    pthread_once(&once, initialise);
+    return find(tier);
+}
+
+const char *pare_cpu_tier(int i)
+{
+    pthread_once(&once, initialise);
+    for (int n = 0; available[n]; n++)
+        if (n == i)
+            return available[n]->tier;
+    return NULL;
+}
+
+/* "scalar avx2 ...": the tiers of this CPU, for the message. */
+static void tier_names(char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; available[i]; i++) {
+        size_t length = strlen(available[i]->tier);
+        if (used + length + 2 > size)
+            return;
+        if (i)
+            out[used++] = ' ';
+        memcpy(out + used, available[i]->tier, length + 1);
+        used += length;
+    }
+}
+
+enum pare_status pare_cpu_select(const char *tier, struct pare_error *err)
+{
+    pthread_once(&once, initialise);
+    const char *from = tier ? "" : "PARE_CPU: ";
+    if (!tier)
+        tier = getenv("PARE_CPU");
+    if (!tier || !*tier || !strcmp(tier, "auto")) {
+        current = best();
+        return PARE_OK;
+    }
+    const struct pare_kernels *table = find(tier);
+    if (!table) {
+        char names[96];
+        tier_names(names, sizeof names);
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "%sthis CPU cannot run the kernels '%s'; choose one of: auto %s",
+                         from, tier, names);
+    }
+    current = table;
+    return PARE_OK;
+}

@@ -1,0 +1,171 @@
+/* The kernels: leaf functions without allocation, input/output or threads.
+ *
+ * One table of function pointers, one complete scalar table, and tiers that overlay it
+ * (dispatch.c shows on one screen what each tier replaces). Every tier gives the same
+ * bits:
+ *   - integer accumulators are exact;
+ *   - a matrix product has one accumulator an output, k ascending, fused multiply-add;
+ *   - a float reduction over a row uses PARE_LANES partial results, lane j taking the
+ *     elements i = j (mod PARE_LANES) in ascending order (a missing element of the tail
+ *     counts as the neutral one), then combined as a tree: lane j += lane j + 8, then
+ *     + 4, + 2, + 1;
+ *   - exp, tanh, erf and log are ours (polynomials in fused multiply-adds), so no libm.
+ * A NaN is a NaN in every tier, but which bits it has is not promised.
+ */
+#ifndef PARE_KERNELS_KERNELS_H
+#define PARE_KERNELS_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/base/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PARE_LANES 16
+
+enum pare_activation {
+    PARE_ACT_NONE = 0,
+    PARE_ACT_GELU,      /* x/2 (1 + erf(x/sqrt 2)) */
+    PARE_ACT_GELU_TANH, /* the tanh approximation ("gelu_new") */
+    PARE_ACT_RELU,
+    PARE_ACT_TANH,
+    PARE_ACT_SILU,
+};
+
+/* Constants of one AdamW step (Loshchilov & Hutter 2019, algorithm 2). */
+struct pare_adamw {
+    float beta1, beta2, eps;
+    float lr;                                 /* of this step */
+    float weight_decay;                       /* 0 for norms and biases */
+    float bias_correction1, bias_correction2; /* 1 - beta^step */
+    float grad_scale; /* multiplies the gradient first (clipping, averaging) */
+};
+
+/* Memory the caller will need next: while it walks along k, a kernel asks for the cache
+ * lines at `next`, `step` bytes further with each k (with each group of four k in INT8).
+ */
+struct pare_ahead {
+    const void *next;
+    size_t step;
+};
+
+/* A GEMM kernel, its tile and its packing in one record, so that they cannot mismatch.
+ * run computes an m x n tile: c[i][j] (+)= sum over k of a[k][i] * b[k][j]. */
+struct pare_gemm_f32 {
+    const char *name;
+    int mr, nr;
+    /* a: [kc][m] packed, b: [kc][nr] packed, c: m x n (1 <= m <= mr, 1 <= n <= nr) with
+     * row stride ldc; accumulate: c is the start value of the sums, else 0. */
+    void (*run)(size_t kc, const float *a, const float *b, float *c, size_t ldc, int m,
+                int n, int accumulate, struct pare_ahead ahead);
+};
+
+/* INT8: u8 activations with a zero point, s8 weights, exact int32 sums. */
+struct pare_gemm_u8s8 {
+    const char *name;
+    int mr, nr;
+    int a_bytes; /* of one packed activation */
+    /* Instructions that want signed activations get a - a_offset: the caller's zero point
+     * moves with it, so that the dequantised product is the same. */
+    int32_t a_offset;
+    /* m rows of `groups` * 4 quantised activations each, `stride` bytes apart, to the
+     * form run wants: m * groups * 4 * a_bytes bytes. */
+    void (*pack_a)(void *out, const uint8_t *rows, size_t stride, int m, size_t groups);
+    /* a: from pack_a, b: [groups][nr][4] packed (zero behind the last k and the last
+     * column), acc: m x nr int32 with row stride ldacc, overwritten. */
+    void (*run)(size_t groups, const void *a, const int8_t *b, int32_t *acc, size_t ldacc,
+                int m, struct pare_ahead ahead);
+};
+
+struct pare_kernels {
+    const char *tier; /* "scalar", "avx2", "avx512", "neon", "neondot" */
+    struct pare_gemm_f32 gemm_f32;
+    struct pare_gemm_u8s8 gemm_u8s8;
+    /* Transposes n 32-bit words (floats, or groups of four bytes) of each of `rows` rows,
+     * which start `stride` bytes apart: out[k * width + i] = word k of row i. Columns
+     * between `rows` and `width` are not touched. */
+    void (*pack)(void *out, size_t width, const void *in, size_t stride, size_t rows,
+                 size_t n);
+    /* Copies: out[k * width + i] = word i of row k, for `columns` words of n rows. */
+    void (*pack_copy)(void *out, size_t width, const void *in, size_t stride,
+                      size_t columns, size_t n);
+
+    /* Rows. n elements, any alignment; y may be x unless said otherwise. */
+    void (*activate)(enum pare_activation act, float *y, const float *x, size_t n);
+    /* dx = dy * act'(x); dx may be dy. x is the activation's input for every act. */
+    void (*activate_backward)(enum pare_activation act, float *dx, const float *dy,
+                              const float *x, size_t n);
+    /* y += x;  y = a + b;  y = a x + y;  y *= a */
+    void (*add)(float *y, const float *x, size_t n);
+    void (*add_to)(float *y, const float *a, const float *b, size_t n);
+    void (*axpy)(float *y, float a, const float *x, size_t n);
+    void (*scale)(float *y, float a, size_t n);
+    float (*dot)(const float *x, const float *y, size_t n);
+    float (*sum)(const float *x, size_t n);
+    float (*max)(const float *x, size_t n); /* of the numbers; -inf when there are none */
+    /* x <- softmax(a x): subtract the maximum, exp (0 below -44.4), multiply by 1 / sum.
+     */
+    void (*softmax)(float *x, float a, size_t n);
+    /* dp <- a * p * (dp - sum(p dp)): gradient of softmax(a s) with respect to s. */
+    void (*softmax_backward)(float *dp, const float *p, float a, size_t n);
+    /* log(sum(exp(x))) */
+    float (*logsumexp)(const float *x, size_t n);
+    /* y = gamma (x - mean) rstd + beta; writes mean and rstd = 1/sqrt(var + eps) when
+     * the pointers are not NULL. (Ba, Kiros, Hinton 2016) */
+    void (*layer_norm)(float *y, const float *x, const float *gamma, const float *beta,
+                       float eps, size_t n, float *mean, float *rstd);
+    /* dx of layer_norm from dy and the saved mean and rstd; dx may be dy. */
+    void (*layer_norm_backward)(float *dx, const float *dy, const float *x,
+                                const float *gamma, float mean, float rstd, size_t n);
+    /* Dynamic activation quantisation, asymmetric, one scale and zero point a row:
+     * scale = (max - min) / 255 with the range widened to hold 0,
+     * zero = round_half_even(-min * (1 / scale)),
+     * q = clamp(round_half_even(x * (1 / scale) + zero), 0, 255).
+     * A row whose range is below 1e-30 counts as zeros: scale 1, zero 0, q 0. A row that
+     * holds a NaN or an infinity gets scale NaN, zero 0, q 0: its products are NaN. */
+    void (*quantize_u8)(uint8_t *q, const float *x, size_t n, float *scale,
+                        int32_t *zero);
+    /* y[j] = (float)(acc[j] - zero * weight_sum[j]) * (scale * weight_scale[j]) +
+     * bias[j], product and sum in one rounding (bias may be NULL: just the product) */
+    void (*dequantize_acc)(float *y, const int32_t *acc, int32_t zero, float scale,
+                           const int32_t *weight_sum, const float *weight_scale,
+                           const float *bias, size_t n);
+    /* g' = grad_scale g;  m = beta1 m + (1 - beta1) g';  v = beta2 v + (1 - beta2) g'^2;
+     * p = p (1 - lr weight_decay) - lr / bias_correction1 * m
+     *                               / (sqrt(v / bias_correction2) + eps)
+     * where an m or v below 2^-100 in magnitude becomes 0. */
+    void (*adamw)(float *p, float *m, float *v, const float *g, size_t n,
+                  const struct pare_adamw *step);
+    /* sum of squares in double, for gradient norms */
+    double (*sum_squares)(const float *x, size_t n);
+    /* Decoding of stored rows to float (n a multiple of 32 for the blocks). */
+    void (*decode_f16)(float *y, const void *x, size_t n);
+    void (*decode_bf16)(float *y, const void *x, size_t n);
+    void (*decode_q8_0)(float *y, const void *x, size_t n);
+    void (*decode_q4_0)(float *y, const void *x, size_t n);
+    void (*decode_q4_1)(float *y, const void *x, size_t n);
+};
+
+/* The table in use. Chosen once: what pare_cpu_select asked for, else the environment
+ * variable PARE_CPU, else the best this CPU has. */
+const struct pare_kernels *pare_kernels(void);
+
+/* Forces a tier by name; "auto" for the best; NULL for PARE_CPU, else the best.
+ * PARE_ERR_USAGE when the name is unknown or this CPU does not have it (never a silent
+ * fallback). Programs call it before anything else, which reports a bad PARE_CPU. Not to
+ * be called while other threads compute. */
+enum pare_status pare_cpu_select(const char *tier, struct pare_error *err) PARE_CHECKED;
+
+/* Tier number i this CPU can run, worst first ("scalar"), NULL behind the last. */
+const char *pare_cpu_tier(int i);
+/* The table of one tier, NULL when this CPU does not have it: for tests and benchmarks.
+ */
+const struct pare_kernels *pare_kernels_of(const char *tier);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,479 @@
+/* The row functions of the table, over sixteen lanes: one text for every tier.
+ *
+ * A tier's file includes its vec_*.h, defines ROWS_TABLE and includes this. All tiers
+ * then do the same operations in the same order, which is why their bits are equal.
+ */
+#include <float.h>
+
+#include "runtime/kernels/tiers.h"
+#include "runtime/kernels/vec_math.h"
+
+/* Runs `step` for each vector of n elements with `i` its first element and `k` how many
+ * there are: a constant 16, which makes the partial loads and stores plain ones, then
+ * what is left. */
+#define EACH_VECTOR(n, step)                                                             \
+    do {                                                                                 \
+        size_t i = 0;                                                                    \
+        for (; i + LANES <= (n); i += LANES) {                                           \
+            enum { k = LANES };                                                          \
+            step;                                                                        \
+        }                                                                                \
+        if (i < (n)) {                                                                   \
+            size_t k = (n)-i;                                                            \
+            step;                                                                        \
+        }                                                                                \
+    } while (0)
+
+#define GET(p) vf_load_n((p) + i, k)
+#define PUT(p, value) vf_store_n((p) + i, value, k)
+/* Elements behind the end become `fill` instead of 0. */
+#define FILL(value, fill) vf_select(vm_first(k), value, fill)
+
+/* sqrt(2/pi) and sqrt(2/pi) 0.044715, of the tanh approximation of GELU. */
+#define GELU_C1 0x1.988454p-1f
+#define GELU_C3 0x1.2444f2p-5f
+#define INV_SQRT_2PI 0x1.988454p-2f
+
+static inline vf relu(vf x)
+{
+    return vf_max(vf_set(0.0f), x);
+}
+
+static inline vf gelu(vf x)
+{
+    return vf_mul(x, v_normal_cdf(x));
+}
+
+/* 2 u of x/2 (1 + tanh u), u = c1 x + c3 x^3 */
+static inline vf gelu_tanh_argument(vf x)
+{
+    vf x2 = vf_mul(x, x);
+    vf u = vf_mul(x, vf_fma(x2, vf_set(GELU_C3), vf_set(GELU_C1)));
+    return vf_add(u, u);
+}
+
+static inline vf gelu_tanh(vf x)
+{
+    return vf_mul(x, v_sigmoid(gelu_tanh_argument(x)));
+}
+
+static inline vf silu(vf x)
+{
+    return vf_mul(x, v_sigmoid(x));
+}
+
+static void activate(enum pare_activation act, float *y, const float *x, size_t n)
+{
+    switch (act) {
+    case PARE_ACT_NONE:
+        if (y != x && n)
+            memmove(y, x, n * sizeof *y);
+        break;
+    case PARE_ACT_GELU: EACH_VECTOR(n, PUT(y, gelu(GET(x)))); break;
+    case PARE_ACT_GELU_TANH: EACH_VECTOR(n, PUT(y, gelu_tanh(GET(x)))); break;
+    case PARE_ACT_RELU: EACH_VECTOR(n, PUT(y, relu(GET(x)))); break;
+    case PARE_ACT_TANH: EACH_VECTOR(n, PUT(y, v_tanh(GET(x)))); break;
+    case PARE_ACT_SILU: EACH_VECTOR(n, PUT(y, silu(GET(x)))); break;
+    }
+}
+
+/* Phi(x) + x phi(x) */
+static inline vf gelu_slope(vf x)
+{
+    vf density = v_exp(vf_mul(vf_mul(x, x), vf_set(-0.5f)));
+    density = vf_mul(density, vf_set(INV_SQRT_2PI));
+    return vf_fma(x, density, v_normal_cdf(x));
+}
+
+/* x s(v) with v = 2 u: s + x s (1 - s) v' */
+static inline vf gelu_tanh_slope(vf x)
+{
+    vf s = v_sigmoid(gelu_tanh_argument(x));
+    vf x2 = vf_mul(x, x);
+    vf dv = vf_fma(x2, vf_set(6.0f * GELU_C3), vf_set(2.0f * GELU_C1));
+    vf spread = vf_mul(s, vf_sub(vf_set(1.0f), s));
+    return vf_fma(vf_mul(x, dv), spread, s);
+}
+
+static inline vf silu_slope(vf x)
+{
+    vf s = v_sigmoid(x);
+    return vf_fma(x, vf_mul(s, vf_sub(vf_set(1.0f), s)), s);
+}
+
+static inline vf relu_slope(vf x)
+{
+    return vf_select(vf_less(vf_set(0.0f), x), vf_set(1.0f), vf_set(0.0f));
+}
+
+static inline vf tanh_slope(vf x)
+{
+    vf t = v_tanh(x);
+    return vf_fnma(t, t, vf_set(1.0f));
+}
+
+#define SLOPE(slope) EACH_VECTOR(n, PUT(dx, vf_mul(GET(dy), slope(GET(x)))))
+
+static void activate_backward(enum pare_activation act, float *dx, const float *dy,
+                              const float *x, size_t n)
+{
+    switch (act) {
+    case PARE_ACT_NONE:
+        if (dx != dy && n)
+            memmove(dx, dy, n * sizeof *dx);
+        break;
+    case PARE_ACT_GELU: SLOPE(gelu_slope); break;
+    case PARE_ACT_GELU_TANH: SLOPE(gelu_tanh_slope); break;
+    case PARE_ACT_RELU: SLOPE(relu_slope); break;
+    case PARE_ACT_TANH: SLOPE(tanh_slope); break;
+    case PARE_ACT_SILU: SLOPE(silu_slope); break;
+    }
+}
+
+static void add(float *y, const float *x, size_t n)
+{
+    EACH_VECTOR(n, PUT(y, vf_add(GET(y), GET(x))));
+}
+
+static void add_to(float *y, const float *a, const float *b, size_t n)
+{
+    EACH_VECTOR(n, PUT(y, vf_add(GET(a), GET(b))));
+}
+
+static void axpy(float *y, float a, const float *x, size_t n)
+{
+    vf va = vf_set(a);
+    EACH_VECTOR(n, PUT(y, vf_fma(va, GET(x), GET(y))));
+}
+
+static void scale(float *y, float a, size_t n)
+{
+    vf va = vf_set(a);
+    EACH_VECTOR(n, PUT(y, vf_mul(va, GET(y))));
+}
+
+static float dot(const float *x, const float *y, size_t n)
+{
+    vf sum = vf_set(0.0f);
+    EACH_VECTOR(n, sum = vf_fma(GET(x), GET(y), sum));
+    return vf_reduce_add(sum);
+}
+
+static float sum_row(const float *x, size_t n)
+{
+    vf sum = vf_set(0.0f);
+    EACH_VECTOR(n, sum = vf_add(sum, GET(x)));
+    return vf_reduce_add(sum);
+}
+
+/* The new value stands first: a NaN is dropped, the maximum of the numbers remains. */
+static float max_row(const float *x, size_t n)
+{
+    vf low = vf_set(-INFINITY), max = low;
+    EACH_VECTOR(n, max = vf_max(FILL(GET(x), low), max));
+    return vf_reduce_max(max);
+}
+
+/* Terms below 2^-64 of the largest are zeros: they do not reach the sum, and the products
+ * with them would end in subnormal numbers. */
+#define SOFTMAX_LOWEST -44.4f
+
+static void softmax(float *x, float a, size_t n)
+{
+    vf va = vf_set(a), low = vf_set(-INFINITY), max = low, sum = vf_set(0.0f);
+    EACH_VECTOR(n, {
+        vf t = vf_mul(va, GET(x));
+        PUT(x, t);
+        max = vf_max(FILL(t, low), max);
+    });
+    vf top = vf_set(vf_reduce_max(max));
+    EACH_VECTOR(n, {
+        vf e = v_exp_above(vf_sub(GET(x), top), SOFTMAX_LOWEST);
+        PUT(x, e);
+        sum = vf_add(sum, FILL(e, vf_set(0.0f)));
+    });
+    scale(x, 1.0f / vf_reduce_add(sum), n);
+}
+
+static void softmax_backward(float *dp, const float *p, float a, size_t n)
+{
+    vf s = vf_set(dot(p, dp, n)), va = vf_set(a);
+    EACH_VECTOR(n, PUT(dp, vf_mul(vf_mul(va, GET(p)), vf_sub(GET(dp), s))));
+}
+
+static float logsumexp(const float *x, size_t n)
+{
+    float max = max_row(x, n);
+    vf top = vf_set(max), sum = vf_set(0.0f);
+    if (max == INFINITY)
+        return max;
+    if (max == -INFINITY) { /* nothing, infinities, or only NaN */
+        float all = sum_row(x, n);
+        return all != all ? all : max;
+    }
+    EACH_VECTOR(n, sum = vf_add(sum, FILL(v_exp(vf_sub(GET(x), top)), vf_set(0.0f))));
+    float total = vf_reduce_add(sum);
+    if (!(total < INFINITY)) /* a NaN */
+        return total;
+    float log_total[LANES];
+    vf_store(log_total, v_log(vf_set(total)));
+    return max + log_total[0];
+}
+
+static void layer_norm(float *y, const float *x, const float *gamma, const float *beta,
+                       float eps, size_t n, float *mean_out, float *rstd_out)
+{
+    float mean = sum_row(x, n) / (float)n;
+    vf vmean = vf_set(mean), sum = vf_set(0.0f);
+    EACH_VECTOR(n, {
+        vf d = FILL(vf_sub(GET(x), vmean), vf_set(0.0f));
+        sum = vf_fma(d, d, sum);
+    });
+    float rstd = 1.0f / sqrtf(vf_reduce_add(sum) / (float)n + eps);
+    vf vrstd = vf_set(rstd);
+    EACH_VECTOR(n, {
+        vf xhat = vf_mul(vf_sub(GET(x), vmean), vrstd);
+        PUT(y, vf_fma(xhat, GET(gamma), GET(beta)));
+    });
+    if (mean_out)
+        *mean_out = mean;
+    if (rstd_out)
+        *rstd_out = rstd;
+}
+
+/* With g = gamma dy and h = (x - mean) rstd:
+ * dx = rstd (g - mean(g) - h mean(g h)). */
+static void layer_norm_backward(float *dx, const float *dy, const float *x,
+                                const float *gamma, float mean, float rstd, size_t n)
+{
+    vf vmean = vf_set(mean), vrstd = vf_set(rstd);
+    vf sum_g = vf_set(0.0f), sum_gh = vf_set(0.0f);
+    EACH_VECTOR(n, {
+        vf g = vf_mul(GET(gamma), GET(dy));
+        vf h = vf_mul(vf_sub(GET(x), vmean), vrstd);
+        sum_g = vf_add(sum_g, g);
+        sum_gh = vf_fma(g, h, sum_gh);
+    });
+    vf mean_g = vf_set(vf_reduce_add(sum_g) / (float)n);
+    vf mean_gh = vf_set(vf_reduce_add(sum_gh) / (float)n);
+    EACH_VECTOR(n, {
+        vf g = vf_mul(GET(gamma), GET(dy));
+        vf h = vf_mul(vf_sub(GET(x), vmean), vrstd);
+        PUT(dx, vf_mul(vrstd, vf_fnma(h, mean_gh, vf_sub(g, mean_g))));
+    });
+}
+
+/* Smallest and largest element so far, and a sum that is NaN as soon as one element is
+ * not finite: neither depends on the order, so two of these share a row to hide
+ * latencies. */
+struct range {
+    vf min, max, bad;
+};
+
+static inline struct range widened(struct range range, vf v)
+{
+    vf none = vf_set(0.0f);
+    return (struct range){vf_min(v, range.min), vf_max(v, range.max),
+                          vf_fma(v, none, range.bad)};
+}
+
+static void quantize_u8(uint8_t *q, const float *x, size_t n, float *scale_out,
+                        int32_t *zero_out)
+{
+    vf none = vf_set(0.0f);
+    struct range range1 = {none, none, none}, range2 = range1;
+    size_t pairs = n / (2 * LANES) * (2 * LANES);
+    for (size_t i = 0; i < pairs; i += 2 * LANES) {
+        range1 = widened(range1, vf_load(x + i));
+        range2 = widened(range2, vf_load(x + i + LANES));
+    }
+    const float *rest = x + pairs;
+    EACH_VECTOR(n - pairs, range1 = widened(range1, GET(rest)));
+    vf min = vf_min(range1.min, range2.min), max = vf_max(range1.max, range2.max);
+    vf bad = vf_add(range1.bad, range2.bad);
+    vf lowest = vf_sub(none, min);
+    float high = vf_reduce_max(max), low = vf_reduce_max(lowest); /* low: minus minimum */
+    float range = high + low;
+    int finite = vf_reduce_add(bad) == 0.0f && range < INFINITY;
+    if (!finite || range < 1e-30f) {
+        if (n)
+            memset(q, 0, n);
+        *scale_out = finite ? 1.0f : NAN;
+        *zero_out = 0;
+        return;
+    }
+    float step = range / 255.0f, inverse = 1.0f / step;
+    float shifted = low * inverse + ROUND_MAGIC; /* rounded to an integer */
+    float zero = shifted - ROUND_MAGIC;
+    vf vinverse = vf_set(inverse), vzero = vf_set(zero), vtop = vf_set(255.0f);
+    vi magic = vf_as_int(vf_set(ROUND_MAGIC));
+    EACH_VECTOR(n, {
+        vf t = vf_fma(GET(x), vinverse, vzero);
+        t = vf_min(vf_max(t, none), vtop);
+        t = vf_add(t, vf_set(ROUND_MAGIC));
+        vi_store_u8_n(q + i, vi_sub(vf_as_int(t), magic), k);
+    });
+    *scale_out = step;
+    *zero_out = (int32_t)zero;
+}
+
+static void dequantize_acc(float *y, const int32_t *acc, int32_t zero, float scale_x,
+                           const int32_t *weight_sum, const float *weight_scale,
+                           const float *bias, size_t n)
+{
+    vi vzero = vi_set(zero);
+    vf vscale = vf_set(scale_x);
+#define PRODUCT(i)                                                                       \
+    vi_to_float(                                                                         \
+        vi_sub(vi_load_n(acc + (i), k), vi_mul(vzero, vi_load_n(weight_sum + (i), k))))
+    if (bias)
+        EACH_VECTOR(
+            n, PUT(y, vf_fma(PRODUCT(i), vf_mul(vscale, GET(weight_scale)), GET(bias))));
+    else
+        EACH_VECTOR(n, PUT(y, vf_mul(PRODUCT(i), vf_mul(vscale, GET(weight_scale)))));
+#undef PRODUCT
+}
+
+/* A moment without gradients shrinks for hundreds of steps, ends below the normal numbers
+ * and stays there: such operands take about twenty times as long. */
+#define TINY_MOMENT 0x1p-100f
+
+static inline vf flush_tiny(vf x)
+{
+    return vf_select(vf_less(v_abs(x), vf_set(TINY_MOMENT)), vf_set(0.0f), x);
+}
+
+static void adamw(float *p, float *m, float *v, const float *g, size_t n,
+                  const struct pare_adamw *step)
+{
+    vf beta1 = vf_set(step->beta1), rest1 = vf_set(1.0f - step->beta1);
+    vf beta2 = vf_set(step->beta2), rest2 = vf_set(1.0f - step->beta2);
+    vf grad_scale = vf_set(step->grad_scale), eps = vf_set(step->eps);
+    vf keep = vf_set(1.0f - step->lr * step->weight_decay);
+    vf rate = vf_set(step->lr / step->bias_correction1);
+    vf inverse2 = vf_set(1.0f / step->bias_correction2);
+    EACH_VECTOR(n, {
+        vf vg = vf_mul(grad_scale, GET(g));
+        vf new_m = flush_tiny(vf_fma(beta1, GET(m), vf_mul(rest1, vg)));
+        vf new_v = flush_tiny(vf_fma(beta2, GET(v), vf_mul(rest2, vf_mul(vg, vg))));
+        PUT(m, new_m);
+        PUT(v, new_v);
+        vf root = vf_add(vf_sqrt(vf_mul(new_v, inverse2)), eps);
+        PUT(p, vf_fnma(rate, vf_div(new_m, root), vf_mul(keep, GET(p))));
+    });
+}
+
+static double sum_squares(const float *x, size_t n)
+{
+    vd sum = vd_zero();
+    EACH_VECTOR(n, sum = vd_add_square(sum, GET(x)));
+    return vd_reduce_add(sum);
+}
+
+static void decode_f16(float *y, const void *x, size_t n)
+{
+    const unsigned char *from = x;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vf_store(y + i, vf_load_f16(from + 2 * i));
+    if (i < n) {
+        unsigned char rest[2 * LANES] = {0};
+        memcpy(rest, from + 2 * i, 2 * (n - i));
+        vf_store_n(y + i, vf_load_f16(rest), n - i);
+    }
+}
+
+static inline vf load_bf16(const void *p)
+{
+    return vi_as_float(vi_shift_left(vi_load_u16(p), 16));
+}
+
+static void decode_bf16(float *y, const void *x, size_t n)
+{
+    const unsigned char *from = x;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vf_store(y + i, load_bf16(from + 2 * i));
+    if (i < n) {
+        unsigned char rest[2 * LANES] = {0};
+        memcpy(rest, from + 2 * i, 2 * (n - i));
+        vf_store_n(y + i, load_bf16(rest), n - i);
+    }
+}
+
+/* The half at p in every lane. */
+static inline vf half_at(const unsigned char *p)
+{
+    unsigned char one[2 * LANES] = {p[0], p[1]};
+    float value[LANES];
+    vf_store(value, vf_load_f16(one));
+    return vf_set(value[0]);
+}
+
+/* Block of 32: half d, 32 int8; y = d q. */
+static void decode_q8_0(float *y, const void *x, size_t n)
+{
+    const unsigned char *block = x;
+    for (size_t i = 0; i < n; i += 32, block += 34) {
+        vf d = half_at(block);
+        const int8_t *q = (const int8_t *)(block + 2);
+        vf_store(y + i, vf_mul(d, vi_to_float(vi_load_i8(q))));
+        vf_store(y + i + 16, vf_mul(d, vi_to_float(vi_load_i8(q + 16))));
+    }
+}
+
+/* Block of 32: half d, 16 bytes, low nibbles first; y = d (q - 8). */
+static void decode_q4_0(float *y, const void *x, size_t n)
+{
+    const unsigned char *block = x;
+    vi mask = vi_set(15), eight = vi_set(8);
+    for (size_t i = 0; i < n; i += 32, block += 18) {
+        vf d = half_at(block);
+        vi both = vi_load_u8(block + 2);
+        vi low = vi_sub(vi_and(both, mask), eight);
+        vi high = vi_sub(vi_shift_right(both, 4), eight);
+        vf_store(y + i, vf_mul(d, vi_to_float(low)));
+        vf_store(y + i + 16, vf_mul(d, vi_to_float(high)));
+    }
+}
+
+/* Block of 32: half d, half m, 16 bytes, low nibbles first; y = d q + m (d q is exact).
+ */
+static void decode_q4_1(float *y, const void *x, size_t n)
+{
+    const unsigned char *block = x;
+    vi mask = vi_set(15);
+    for (size_t i = 0; i < n; i += 32, block += 20) {
+        vf d = half_at(block), m = half_at(block + 2);
+        vi both = vi_load_u8(block + 4);
+        vi low = vi_and(both, mask), high = vi_shift_right(both, 4);
+        vf_store(y + i, vf_fma(d, vi_to_float(low), m));
+        vf_store(y + i + 16, vf_fma(d, vi_to_float(high), m));
+    }
+}
+
+const struct pare_kernels ROWS_TABLE = {
+    .activate = activate,
+    .activate_backward = activate_backward,
+    .add = add,
+    .add_to = add_to,
+    .axpy = axpy,
+    .scale = scale,
+    .dot = dot,
+    .sum = sum_row,
+    .max = max_row,
+    .softmax = softmax,
+    .softmax_backward = softmax_backward,
+    .logsumexp = logsumexp,
+    .layer_norm = layer_norm,
+    .layer_norm_backward = layer_norm_backward,
+    .quantize_u8 = quantize_u8,
+    .dequantize_acc = dequantize_acc,
+    .adamw = adamw,
+    .sum_squares = sum_squares,
+    .decode_f16 = decode_f16,
+    .decode_bf16 = decode_bf16,
+    .decode_q8_0 = decode_q8_0,
+    .decode_q4_0 = decode_q4_0,
+    .decode_q4_1 = decode_q4_1,
+};

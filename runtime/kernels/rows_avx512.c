@@ -1,0 +1,5 @@
+/* The row functions for AVX-512. */
+#include "runtime/kernels/vec_avx512.h"
+
+#define ROWS_TABLE pare_rows_avx512
+#include "runtime/kernels/rows.h"

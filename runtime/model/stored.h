@@ -1,0 +1,48 @@
+/* A model as it lies in a checkpoint: its config, its plan, and the tensor of every slot.
+ *
+ * Conversion, quantisation and pruning start here. Whatever the origin, each tensor
+ * exists, has its slot's shape and a type that a weight may have; nothing in the
+ * checkpoint is left over without having been named in `dropped`.
+ */
+#ifndef PARE_MODEL_STORED_H
+#define PARE_MODEL_STORED_H
+
+#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/model/plan.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct pare_stored_options { /* all zero: the defaults */
+    const char *config;      /* Hugging Face's config.json; NULL: beside the checkpoint */
+    const char *const *ignore; /* globs (fnmatch) over tensor names to leave out */
+    size_t n_ignore;
+};
+
+struct pare_stored {
+    struct pare_ckpt *ckpt;
+    struct pare_config config;
+    struct pare_plan plan;
+    const struct pare_tensor **tensors; /* [plan.count] */
+    const struct pare_tensor **scales; /* [plan.count]: of I8 matrices, NULL for others */
+    const char **dropped; /* names of heads of pretraining and of ignored tensors */
+    size_t n_dropped;
+    struct pare_arena arena;
+};
+
+/* Opens a container, or a Hugging Face checkpoint with its config.json. options NULL: the
+ * defaults. On success the caller closes `out`; on failure it is closed already. */
+enum pare_status pare_stored_open(const char *path,
+                                  const struct pare_stored_options *options,
+                                  struct pare_stored *out,
+                                  struct pare_error *err) PARE_CHECKED;
+/* The same for what must be a container: PARE_ERR_INPUT for another format. */
+enum pare_status pare_stored_open_container(const char *path, struct pare_stored *out,
+                                            struct pare_error *err) PARE_CHECKED;
+void pare_stored_close(struct pare_stored *stored); /* safe on a zeroed one */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,21 @@
+/* Shared by stored.c and hf.c and by nothing else. */
+#ifndef PARE_MODEL_STORED_INTERNAL_H
+#define PARE_MODEL_STORED_INTERNAL_H
+
+#include "runtime/model/stored.h"
+
+/* Fills config, plan, tensors and dropped of a stored whose ckpt is open. */
+enum pare_status pare_hf_bind(struct pare_stored *stored,
+                              const struct pare_stored_options *options,
+                              struct pare_error *err) PARE_CHECKED;
+
+/* PARE_ERR_INPUT when the tensor has not the slot's shape. */
+enum pare_status pare_stored_check_shape(const struct pare_ckpt *ckpt,
+                                         const struct pare_tensor *tensor,
+                                         const struct pare_slot *slot,
+                                         struct pare_error *err) PARE_CHECKED;
+int pare_stored_ignores(const struct pare_stored_options *options, const char *name);
+enum pare_status pare_stored_drop(struct pare_stored *stored, const char *name,
+                                  struct pare_error *err) PARE_CHECKED;
+
+#endif

@@ -1,0 +1,237 @@
+/* Preparing a linear layer: checks, packing, and the choice of how it runs. */
+#include "runtime/tensor/linear.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include "runtime/base/parallel.h"
+#include "runtime/tensor/linear_run.h"
+#include "runtime/tensor/panels.h"
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t rounded_up(size_t n, size_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+static int is_decoded(enum pare_dtype type)
+{
+    return type != PARE_F32 && type != PARE_I8;
+}
+
+static size_t row_bytes(const struct pare_weight *weight)
+{
+    const struct pare_dtype_info *info = pare_dtype_info(weight->type);
+    return weight->K / info->block * info->block_bytes;
+}
+
+static const unsigned char *row_at(const struct pare_weight *weight, size_t n)
+{
+    return (const unsigned char *)weight->data + n * row_bytes(weight);
+}
+
+struct packing {
+    const struct pare_kernels *kernels;
+    struct pare_linear_part *part;
+};
+
+static void pack_f32_panels(void *context, size_t begin, size_t end)
+{
+    const struct packing *packing = context;
+    struct pare_linear_part *part = packing->part;
+    const struct pare_weight *weight = &part->weight;
+    size_t nr = (size_t)packing->kernels->gemm_f32.nr;
+    for (size_t panel = begin; panel < end; panel++) {
+        size_t column = panel * nr;
+        pare_pack_panel(packing->kernels, (float *)part->packed + column * weight->K, nr,
+                        pare_transposed(weight->data, weight->K), 0, weight->K, column,
+                        smaller(nr, weight->N - column));
+    }
+}
+
+static int32_t row_sum(const int8_t *row, size_t n)
+{
+    int32_t sum = 0;
+    for (size_t k = 0; k < n; k++)
+        sum += row[k];
+    return sum;
+}
+
+/* Panels of [K / 4][nr][4] bytes, zeros behind the last k and column. */
+static void pack_i8_panels(void *context, size_t begin, size_t end)
+{
+    const struct packing *packing = context;
+    struct pare_linear_part *part = packing->part;
+    const struct pare_weight *weight = &part->weight;
+    size_t nr = (size_t)packing->kernels->gemm_u8s8.nr, K = weight->K;
+    size_t groups = rounded_up(K, 4) / 4, tail = K % 4;
+    const int8_t *rows = weight->data;
+    for (size_t panel = begin; panel < end; panel++) {
+        size_t column = panel * nr, n = smaller(nr, weight->N - column);
+        unsigned char *out = (unsigned char *)part->packed + column * groups * 4;
+        if (n < nr)
+            memset(out, 0, groups * nr * 4);
+        packing->kernels->pack(out, nr, rows + column * K, K, n, K / 4);
+        for (size_t j = 0; j < n; j++) {
+            const int8_t *row = rows + (column + j) * K;
+            if (tail) {
+                unsigned char last[4] = {0};
+                memcpy(last, row + K - tail, tail);
+                memcpy(out + ((groups - 1) * nr + j) * 4, last, 4);
+            }
+            part->weight_sum[column + j] = row_sum(row, K);
+        }
+    }
+}
+
+static enum pare_status pack_part(struct pare_linear *linear,
+                                  struct pare_linear_part *part, struct pare_arena *arena,
+                                  struct pare_error *err)
+{
+    const struct pare_weight *weight = &part->weight;
+    struct packing packing = {linear->kernels, part};
+    int is_i8 = weight->type == PARE_I8;
+    size_t nr =
+        (size_t)(is_i8 ? linear->kernels->gemm_u8s8.nr : linear->kernels->gemm_f32.nr);
+    size_t columns = rounded_up(weight->N, nr);
+    if (!is_i8) {
+        PARE_TRY(pare_arena_alloc(arena, &part->packed, columns,
+                                  weight->K * sizeof(float), err));
+        linear->packed_bytes += columns * weight->K * sizeof(float);
+        pare_parallel_for(columns / nr, 1, pack_f32_panels, &packing);
+        return PARE_OK;
+    }
+    size_t k_bytes = rounded_up(weight->K, 4);
+    PARE_TRY(pare_arena_alloc(arena, &part->packed, columns, k_bytes, err));
+    PARE_TRY(pare_arena_alloc(arena, &part->weight_sum, columns, sizeof(int32_t), err));
+    PARE_TRY(pare_arena_alloc(arena, &part->scale, columns, sizeof(float), err));
+    memset(part->weight_sum, 0, columns * sizeof(int32_t));
+    memset(part->scale, 0, columns * sizeof(float));
+    memcpy(part->scale, weight->scale, weight->N * sizeof(float));
+    linear->packed_bytes += columns * (k_bytes + sizeof(int32_t) + sizeof(float));
+    pare_parallel_for(columns / nr, 1, pack_i8_panels, &packing);
+    return PARE_OK;
+}
+
+static enum pare_status check_weight(const struct pare_weight *weight, size_t K, int live,
+                                     struct pare_error *err)
+{
+    const struct pare_dtype_info *info = pare_dtype_info(weight->type);
+    if (weight->type != PARE_I8 && (!info || !info->is_float || weight->type == PARE_F64))
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "a linear layer cannot run on weights of type %s; expected F32, "
+                         "F16, BF16, Q8_0, Q4_0, Q4_1 or I8 with scales",
+                         info ? info->name : "unknown");
+    if (weight->type == PARE_I8 && !weight->scale)
+        return pare_fail(err, PARE_ERR_USAGE, "an I8 weight came without its scales");
+    if (weight->K != K)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "the parts of a linear layer need equal inputs: %zu and %zu", K,
+                         weight->K);
+    if (K % info->block)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "a row of %zu inputs is not a multiple of the %u of type %s", K,
+                         info->block, info->name);
+    if (live && weight->type != PARE_F32)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "a linear layer in training needs F32 weights, found %s",
+                         info->name);
+    return PARE_OK;
+}
+
+enum pare_status pare_linear_init(struct pare_linear *linear,
+                                  const struct pare_weight *weights, int n_parts,
+                                  const float *bias, int live, struct pare_arena *arena,
+                                  struct pare_error *err)
+{
+    if (n_parts < 1 || n_parts > PARE_LINEAR_PARTS)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "a linear layer has 1 to %d parts, asked for %d",
+                         PARE_LINEAR_PARTS, n_parts);
+    *linear = (struct pare_linear){.K = weights[0].K,
+                                   .bias = bias,
+                                   .n_parts = n_parts,
+                                   .live = live,
+                                   .kernels = pare_kernels()};
+    for (int i = 0; i < n_parts; i++) {
+        struct pare_linear_part *part = &linear->parts[i];
+        PARE_TRY(check_weight(&weights[i], linear->K, live, err));
+        part->weight = weights[i];
+        part->row = linear->N;
+        linear->N += weights[i].N;
+        if (!live && !is_decoded(weights[i].type))
+            PARE_TRY(pack_part(linear, part, arena, err));
+    }
+    return PARE_OK;
+}
+
+void pare_linear_decode(const struct pare_kernels *kernels, enum pare_dtype type,
+                        const void *from, float *out, size_t n)
+{
+    switch (type) {
+    case PARE_F16: kernels->decode_f16(out, from, n); break;
+    case PARE_BF16: kernels->decode_bf16(out, from, n); break;
+    case PARE_Q8_0: kernels->decode_q8_0(out, from, n); break;
+    case PARE_Q4_0: kernels->decode_q4_0(out, from, n); break;
+    case PARE_Q4_1: kernels->decode_q4_1(out, from, n); break;
+    default: memcpy(out, from, n * sizeof *out); break;
+    }
+}
+
+void pare_weight_row(const struct pare_weight *weight, size_t n, float *out)
+{
+    if (weight->type != PARE_I8) {
+        pare_linear_decode(pare_kernels(), weight->type, row_at(weight, n), out,
+                           weight->K);
+        return;
+    }
+    const int8_t *row = (const int8_t *)weight->data + n * weight->K;
+    for (size_t k = 0; k < weight->K; k++)
+        out[k] = (float)row[k] * weight->scale[n];
+}
+
+void pare_linear_cut(struct pare_linear_run *run, size_t mr, size_t nr, size_t block_rows,
+                     size_t panel_bytes)
+{
+    for (int i = 0; i < run->n_parts; i++) {
+        const struct pare_weight *weight = &run->parts[i]->weight;
+        run->cuts[i] = pare_cut_product(run->M, weight->N, weight->K, mr, nr, block_rows,
+                                        panel_bytes);
+        run->first_task[i + 1] =
+            run->first_task[i] + run->cuts[i].blocks * run->cuts[i].groups;
+    }
+}
+
+enum pare_status pare_linear_forward(const struct pare_linear *linear, const float *X,
+                                     size_t M, float *Y, enum pare_activation act,
+                                     const float *residual, struct pare_arena *scratch,
+                                     struct pare_error *err)
+{
+    struct pare_linear_run run = {.linear = linear,
+                                  .kernels = linear->kernels,
+                                  .X = X,
+                                  .M = M,
+                                  .Y = Y,
+                                  .act = act,
+                                  .residual = residual};
+    struct pare_linear_run f32 = run, i8 = run;
+    for (int i = 0; i < linear->n_parts; i++) {
+        const struct pare_linear_part *part = &linear->parts[i];
+        struct pare_linear_run *to = part->weight.type == PARE_I8 ? &i8 : &f32;
+        if (part->weight.N)
+            to->parts[to->n_parts++] = part;
+    }
+    struct pare_arena_mark mark = pare_arena_mark(scratch);
+    enum pare_status status = PARE_OK;
+    if (M && f32.n_parts)
+        status = pare_linear_run_f32(&f32, scratch, err);
+    pare_arena_release(scratch, mark);
+    if (status == PARE_OK && M && i8.n_parts)
+        status = pare_linear_run_i8(&i8, scratch, err);
+    pare_arena_release(scratch, mark);
+    return status;
+}

@@ -1,0 +1,75 @@
+/* A linear layer's weight in the form the kernels want, and the product with it: the one
+ * place where a stored number format meets arithmetic.
+ *
+ * Stored types and how they run:
+ *   F32                       packed into panels at load, float kernels
+ *   F16 BF16 Q8_0 Q4_0 Q4_1   kept as stored (in place in the mapped file), decoded panel
+ *                             by panel into the float kernels
+ *   I8 + weight_scale[N]      packed for the integer kernels; activations are quantised a
+ *                             token at a time to unsigned 8 bit
+ *                             (pare_kernels.quantize_u8)
+ *   F32, changing (training)  not packed at all, packed on the fly by each product
+ */
+#ifndef PARE_TENSOR_LINEAR_H
+#define PARE_TENSOR_LINEAR_H
+
+#include "runtime/base/arena.h"
+#include "runtime/kernels/kernels.h"
+#include "runtime/tensor/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One weight as stored: [N, K] rows, and one scale a row for I8 (NULL otherwise). */
+struct pare_weight {
+    enum pare_dtype type;
+    size_t N, K;
+    const void *data;
+    const float *scale;
+};
+
+struct pare_linear_part { /* private to linear.c: one packed or borrowed weight */
+    struct pare_weight weight;
+    size_t row; /* first output of this part */
+    void *packed;
+    int32_t *weight_sum;
+    float *scale; /* padded copy of weight.scale */
+};
+
+#define PARE_LINEAR_PARTS 3 /* query, key and value as one product */
+
+struct pare_linear {
+    size_t N, K;       /* N: of all parts together */
+    const float *bias; /* [N] or NULL; borrowed */
+    int n_parts;
+    struct pare_linear_part parts[PARE_LINEAR_PARTS];
+    size_t packed_bytes; /* memory beyond what the file's mapping holds */
+    int live;            /* F32 that changes between products: nothing is packed */
+    const struct pare_kernels *kernels; /* the tier it was packed for, and runs on */
+};
+
+/* Prepares `linear` from parts stacked along N (one product reads the activations once).
+ * `weights` data is borrowed and must outlive the linear; packed copies come from
+ * `arena`. live: see above; the parts must then be F32. */
+enum pare_status pare_linear_init(struct pare_linear *linear,
+                                  const struct pare_weight *weights, int n_parts,
+                                  const float *bias, int live, struct pare_arena *arena,
+                                  struct pare_error *err) PARE_CHECKED;
+
+/* Y[M, N] = act(X[M, K] W^T + bias) (+ residual[M, N] when not NULL; act and residual are
+ * exclusive). X, Y and residual are dense row-major; Y may be residual. The bias is added
+ * to the finished sum, then act or residual. */
+enum pare_status pare_linear_forward(const struct pare_linear *linear, const float *X,
+                                     size_t M, float *Y, enum pare_activation act,
+                                     const float *residual, struct pare_arena *scratch,
+                                     struct pare_error *err) PARE_CHECKED;
+
+/* Row `n` of the weight as float (dequantised), K values: for solvers, tests, tied heads.
+ */
+void pare_weight_row(const struct pare_weight *weight, size_t n, float *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

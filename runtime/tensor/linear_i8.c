@@ -1,0 +1,120 @@
+/* The product of a linear layer in INT8: activations are quantised a row at a time to
+ * unsigned bytes and packed once per call, the sums are exact, and each block of the
+ * output is finished (scale, bias, activation or residual) while it is in the cache.
+ */
+#include <string.h>
+
+#include "runtime/base/parallel.h"
+#include "runtime/tensor/linear_run.h"
+
+/* Fewer activations than this are quantised by the calling thread. */
+#define SMALL_QUANTIZE ((size_t)16 * 1024)
+
+/* A row of activations in bytes: whole groups of four. */
+static size_t row_stride(const struct pare_linear_run *run)
+{
+    return (run->linear->K + 3) / 4 * 4;
+}
+
+/* Quantises the rows of a tile and packs them. */
+static void quantize_tiles(void *context, int worker, size_t begin, size_t end)
+{
+    const struct pare_linear_run *run = context;
+    const struct pare_gemm_u8s8 *gemm = &run->kernels->gemm_u8s8;
+    const struct pare_cut *cut = &run->cuts[0];
+    size_t K = cut->K, stride = row_stride(run);
+    uint8_t *rows = run->own + (size_t)worker * run->own_bytes;
+    for (size_t tile = begin; tile < end; tile++) {
+        size_t row = pare_cut_row(cut, tile), m = pare_cut_row(cut, tile + 1) - row;
+        for (size_t i = 0; i < m; i++) {
+            memset(rows + i * stride + K, 0, stride - K);
+            run->kernels->quantize_u8(rows + i * stride, run->X + (row + i) * K, K,
+                                      &run->x_scale[row + i], &run->x_zero[row + i]);
+            run->x_zero[row + i] -= gemm->a_offset;
+        }
+        gemm->pack_a((unsigned char *)run->a + row * stride * (size_t)gemm->a_bytes, rows,
+                     stride, (int)m, stride / 4);
+    }
+}
+
+/* Row `row` of the output, `n` columns from `column` of the part. */
+static void finish_row(const struct pare_linear_run *run, int part, const int32_t *acc,
+                       float *line, size_t row, size_t column, size_t n)
+{
+    const struct pare_linear_part *p = run->parts[part];
+    float *out = run->Y + row * run->linear->N + p->row + column;
+    float *product = run->residual ? line : out;
+    run->kernels->dequantize_acc(product, acc, run->x_zero[row], run->x_scale[row],
+                                 p->weight_sum + column, p->scale + column,
+                                 pare_linear_bias(run, part, column), n);
+    if (run->residual)
+        run->kernels->add_to(out, line, run->residual + (out - run->Y), n);
+    else if (run->act != PARE_ACT_NONE)
+        run->kernels->activate(run->act, out, out, n);
+}
+
+/* A task goes tile by tile, so that a tile's sums are still in the first cache level when
+ * they are finished; the panels of the group are in the second. Meanwhile it asks for the
+ * panels of the next group. */
+static void run_task(const struct pare_linear_run *run, int32_t *acc, size_t number)
+{
+    const struct pare_gemm_u8s8 *gemm = &run->kernels->gemm_u8s8;
+    int part = pare_linear_part_of(run, &number);
+    const struct pare_cut *cut = &run->cuts[part];
+    struct pare_cut_task task = pare_cut_task(cut, number);
+    size_t stride = row_stride(run), panel_bytes = cut->nr * stride, groups = stride / 4;
+    size_t panels = task.panel_end - task.panel, tiles = task.tile_end - task.tile;
+    const int8_t *b = (const int8_t *)run->parts[part]->packed + task.panel * panel_bytes;
+    const int8_t *next =
+        task.panel_end + panels <= cut->panels ? b + panels * panel_bytes : b;
+    float *line = (float *)(acc + (size_t)gemm->mr * cut->group_columns);
+    for (size_t t = 0, row = task.row; t < tiles; t++) {
+        size_t end = pare_cut_row(cut, task.tile + t + 1);
+        const unsigned char *a =
+            (const unsigned char *)run->a + row * stride * (size_t)gemm->a_bytes;
+        for (size_t p = 0; p < panels; p++)
+            gemm->run(groups, a, b + p * panel_bytes, acc + p * cut->nr,
+                      cut->group_columns, (int)(end - row),
+                      pare_ahead_part(next, panels * panel_bytes, t * panels + p,
+                                      tiles * panels, groups));
+        for (size_t i = 0; row < end; row++, i++)
+            finish_row(run, part, acc + i * cut->group_columns, line, row, task.column,
+                       task.columns);
+    }
+}
+
+static void run_tasks(void *context, int worker, size_t begin, size_t end)
+{
+    const struct pare_linear_run *run = context;
+    unsigned char *own = run->own + (size_t)worker * run->own_bytes;
+    for (size_t number = begin; number < end; number++)
+        run_task(run, (int32_t *)(void *)own, number);
+}
+
+enum pare_status pare_linear_run_i8(struct pare_linear_run *run,
+                                    struct pare_arena *scratch, struct pare_error *err)
+{
+    const struct pare_gemm_u8s8 *gemm = &run->kernels->gemm_u8s8;
+    size_t stride = row_stride(run);
+    pare_linear_cut(run, (size_t)gemm->mr, (size_t)gemm->nr, PARE_LINEAR_ROWS,
+                    stride * (size_t)gemm->nr);
+    run->own_bytes = (size_t)gemm->mr * stride; /* the quantised rows of a tile */
+    for (int i = 0; i < run->n_parts; i++) {
+        const struct pare_cut *cut = &run->cuts[i];
+        size_t sums = ((size_t)gemm->mr + 1) * cut->group_columns * sizeof(int32_t);
+        if (sums > run->own_bytes)
+            run->own_bytes = sums;
+    }
+    run->own_bytes = (run->own_bytes + 63) / 64 * 64;
+    PARE_TRY(pare_arena_alloc(scratch, &run->own, (size_t)pare_threads(), run->own_bytes,
+                              err));
+    PARE_TRY(
+        pare_arena_alloc(scratch, &run->a, run->M, stride * (size_t)gemm->a_bytes, err));
+    PARE_TRY(pare_arena_alloc(scratch, &run->x_scale, run->M, sizeof(float), err));
+    PARE_TRY(pare_arena_alloc(scratch, &run->x_zero, run->M, sizeof(int32_t), err));
+    const struct pare_cut *cut = &run->cuts[0];
+    size_t tile = run->M * cut->K <= SMALL_QUANTIZE ? cut->tiles : 1;
+    pare_parallel_for_worker(cut->tiles, tile, quantize_tiles, run);
+    pare_parallel_for_worker(run->first_task[run->n_parts], 1, run_tasks, run);
+    return PARE_OK;
+}

@@ -1,0 +1,65 @@
+/* The two ways a linear layer runs, private to linear.c: linear_f32.c, linear_i8.c. */
+#ifndef PARE_TENSOR_LINEAR_RUN_H
+#define PARE_TENSOR_LINEAR_RUN_H
+
+#include "runtime/tensor/linear.h"
+#include "runtime/tensor/panels.h"
+
+/* Rows of one row block; when panels are decoded, more rows share the decoded panel. */
+#define PARE_LINEAR_ROWS 224
+#define PARE_LINEAR_ROWS_DECODED 448
+
+/* One product: Y = act(X W^T + bias) (+ residual), of the parts listed in `parts`, whose
+ * weights are all I8 or all not. */
+struct pare_linear_run {
+    const struct pare_linear *linear;
+    const struct pare_kernels *kernels;
+    const float *X;
+    size_t M;
+    float *Y;
+    enum pare_activation act;
+    const float *residual;
+    int n_parts;
+    const struct pare_linear_part *parts[PARE_LINEAR_PARTS];
+    struct pare_cut cuts[PARE_LINEAR_PARTS];
+    size_t first_task[PARE_LINEAR_PARTS + 1]; /* of each part; the last one: all */
+    void *a;                                  /* packed activations, when shared */
+    unsigned char *own;                       /* scratch, own_bytes a worker */
+    size_t own_bytes;
+    float *x_scale; /* I8: one scale and zero point a row */
+    int32_t *x_zero;
+};
+
+enum pare_status pare_linear_run_f32(struct pare_linear_run *run,
+                                     struct pare_arena *scratch,
+                                     struct pare_error *err) PARE_CHECKED;
+enum pare_status pare_linear_run_i8(struct pare_linear_run *run,
+                                    struct pare_arena *scratch,
+                                    struct pare_error *err) PARE_CHECKED;
+
+/* Decodes n elements of a stored float type with the kernels. */
+void pare_linear_decode(const struct pare_kernels *kernels, enum pare_dtype type,
+                        const void *from, float *out, size_t n);
+
+/* Cuts every part and numbers the tasks. panel_bytes: of a panel in one pass. */
+void pare_linear_cut(struct pare_linear_run *run, size_t mr, size_t nr, size_t block_rows,
+                     size_t panel_bytes);
+
+/* The part that task `number` belongs to; *number becomes its number within the part. */
+static inline int pare_linear_part_of(const struct pare_linear_run *run, size_t *number)
+{
+    int part = 0;
+    while (*number >= run->first_task[part + 1])
+        part++;
+    *number -= run->first_task[part];
+    return part;
+}
+
+static inline const float *pare_linear_bias(const struct pare_linear_run *run, int part,
+                                            size_t column)
+{
+    const float *bias = run->linear->bias;
+    return bias ? bias + run->parts[part]->row + column : NULL;
+}
+
+#endif
