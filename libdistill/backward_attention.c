@@ -1,0 +1,141 @@
+/* Backward of scaled dot-product attention, one sequence and head a task.
+ *
+ * Forward, with queries q, keys k, values v of [n, D] and scale 1 / sqrt(D):
+ *     s = q k^T,  p = softmax(scale s),  r = dropout(p),  o = r v
+ * Backward, from do:
+ *     dv = r^T do
+ *     dr = do v^T,  dp = dropout(dr) (the same mask and factor)
+ *     ds = scale p (dp - sum over the row of p dp)
+ *     dq = ds k,  dk = ds^T q
+ */
+#include <math.h>
+#include <string.h>
+
+#include "libdistill/backward_steps.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/parallel.h"
+#include "runtime/tensor/gemm.h"
+
+struct attention {
+    const struct pare_batch *batch;
+    const struct pare_block_acts *acts;
+    const uint64_t *prob_start;
+    const struct pare_dropout *dropout;
+    uint64_t site;
+    float rate;
+    const float *dcontext;
+    float *dqkv;
+    size_t heads, width, head_width; /* H, C, D */
+    float *scratch;                  /* per worker: r, dp, then packing */
+    size_t square, worker_floats;
+};
+
+static void attend_backward(const struct attention *a, size_t s, size_t h, float *scratch)
+{
+    const size_t start = a->batch->starts[s], n = a->batch->starts[s + 1] - start;
+    const size_t C = a->width, D = a->head_width, ld = 3 * C;
+    const float *q = a->acts->qkv + start * ld + h * D, *k = q + C, *v = k + C;
+    float *dq = a->dqkv + start * ld + h * D, *dk = dq + C, *dv = dk + C;
+    const float *dout = a->dcontext + start * C + h * D;
+    const uint64_t offset = a->prob_start[s] + h * n * n;
+    const float *p = a->acts->probs + offset;
+    float *dropped = scratch, *dp = dropped + a->square, *pack = dp + a->square;
+    const float *r = p;
+    if (a->dropout && a->rate > 0) {
+        memcpy(dropped, p, n * n * sizeof *p);
+        pare_dropout_apply(a->dropout, a->site, a->rate, dropped, n * n, offset);
+        r = dropped;
+    }
+    pare_gemm_one(&(struct pare_gemm_task){.M = n,
+                                           .N = D,
+                                           .K = n,
+                                           .A = pare_transposed(r, n),
+                                           .B = pare_rows(dout, C),
+                                           .C = dv,
+                                           .ldc = ld},
+                  pack);
+    pare_gemm_one(&(struct pare_gemm_task){.M = n,
+                                           .N = n,
+                                           .K = D,
+                                           .A = pare_rows(dout, C),
+                                           .B = pare_transposed(v, ld),
+                                           .C = dp,
+                                           .ldc = n},
+                  pack);
+    pare_dropout_apply(a->dropout, a->site, a->rate, dp, n * n, offset);
+    const float scale = 1.0f / sqrtf((float)D);
+    for (size_t i = 0; i < n; i++)
+        pare_kernels()->softmax_backward(dp + i * n, p + i * n, scale, n);
+    pare_gemm_one(&(struct pare_gemm_task){.M = n,
+                                           .N = D,
+                                           .K = n,
+                                           .A = pare_rows(dp, n),
+                                           .B = pare_rows(k, ld),
+                                           .C = dq,
+                                           .ldc = ld},
+                  pack);
+    pare_gemm_one(&(struct pare_gemm_task){.M = n,
+                                           .N = D,
+                                           .K = n,
+                                           .A = pare_transposed(dp, n),
+                                           .B = pare_rows(q, ld),
+                                           .C = dk,
+                                           .ldc = ld},
+                  pack);
+}
+
+static void attend_tile(void *context, int worker, size_t begin, size_t end)
+{
+    const struct attention *a = context;
+    float *scratch = a->scratch + (size_t)worker * a->worker_floats;
+    for (size_t task = begin; task < end; task++)
+        attend_backward(a, task / a->heads, task % a->heads, scratch);
+}
+
+static size_t larger(size_t x, size_t y)
+{
+    return x > y ? x : y;
+}
+
+static size_t whole_lines(size_t floats)
+{
+    const size_t line = PARE_ALIGNMENT / sizeof(float);
+    return (floats + line - 1) / line * line;
+}
+
+enum pare_status
+pare_backward_attention(const struct pare_config *config, const struct pare_batch *batch,
+                        const struct pare_block_acts *acts, const uint64_t *prob_start,
+                        const struct pare_dropout *dropout, uint64_t site,
+                        const float *dcontext, float *dqkv, struct pare_arena *scratch,
+                        struct pare_error *err)
+{
+    size_t longest = 0;
+    for (size_t s = 0; s < batch->n_seq; s++)
+        longest = larger(longest, batch->starts[s + 1] - batch->starts[s]);
+    const size_t D = config->hidden / config->heads;
+    struct attention a = {
+        .batch = batch,
+        .acts = acts,
+        .prob_start = prob_start,
+        .dropout = dropout,
+        .site = site,
+        .rate = config->attention_dropout,
+        .dcontext = dcontext,
+        .dqkv = dqkv,
+        .heads = config->heads,
+        .width = config->hidden,
+        .head_width = D,
+        .square = whole_lines(longest * longest),
+    };
+    size_t pack = larger(pare_gemm_one_scratch(longest, D, longest),
+                         pare_gemm_one_scratch(longest, longest, D));
+    a.worker_floats = 2 * a.square + whole_lines(pack);
+    struct pare_arena_mark mark = pare_arena_mark(scratch);
+    PARE_TRY(pare_arena_alloc(scratch, &a.scratch,
+                              a.worker_floats * (size_t)pare_threads(), sizeof(float),
+                              err));
+    pare_parallel_for_worker(batch->n_seq * a.heads, 1, attend_tile, &a);
+    pare_arena_release(scratch, mark);
+    return PARE_OK;
+}

@@ -1,0 +1,101 @@
+/* The training loop: epochs of shuffled batches, a development set after each, the best
+ * epoch kept, a resume file, and a stop that loses nothing.
+ *
+ * The result is a function of the parameters at the start, the data and the options: the
+ * number of threads, the machine, and stops with resumes do not change a bit of it.
+ */
+#ifndef PARE_DISTILL_TRAINER_H
+#define PARE_DISTILL_TRAINER_H
+
+#include "libdistill/examples.h"
+#include "libdistill/loss.h"
+#include "libdistill/optimizer.h"
+#include "runtime/base/progress.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct pare_score { /* of a model on labelled examples */
+    uint64_t examples, correct;
+    double loss; /* mean cross-entropy */
+};
+
+/* Scores in batches of `batch`; acts->tape is 0. */
+enum pare_status pare_score_examples(const struct pare_model *model,
+                                     const struct pare_examples *examples, size_t batch,
+                                     struct pare_acts *acts, struct pare_score *score,
+                                     struct pare_error *err) PARE_CHECKED;
+
+enum pare_keep {
+    PARE_KEEP_BEST, /* the epoch with most right on dev, of equals the lower loss */
+    PARE_KEEP_LAST,
+};
+
+struct pare_train_options {
+    uint64_t epochs;
+    size_t batch;      /* sequences of a forward */
+    size_t accumulate; /* forwards of an update */
+    size_t bucket;     /* see pare_examples_order; 0: no bucketing */
+    double lr;         /* peak */
+    double warmup;     /* share of all updates */
+    struct pare_optimizer_options adamw;
+    uint64_t seed; /* of order and dropout */
+    enum pare_keep keep;
+    const char *state_path;    /* resume file, NULL: none */
+    int resume;                /* continue from it if it is there */
+    uint64_t checkpoint_every; /* updates between writes of it; 0: ten minutes */
+    struct pare_loss loss;     /* run NULL: cross-entropy */
+};
+
+/* 3 epochs of batches of 32, rate 3e-5, warm-up 6 %, AdamW's defaults, best kept. */
+struct pare_train_options pare_train_options_default(void);
+
+enum pare_train_event_kind {
+    PARE_TRAIN_RESUMED, /* from the resume file, behind `update` */
+    PARE_TRAIN_UPDATE,  /* one update was made */
+    PARE_TRAIN_EPOCH,   /* an epoch ended; dev is its score if there is a dev set */
+    PARE_TRAIN_SAVED,   /* the resume file was written */
+};
+
+struct pare_train_event {
+    enum pare_train_event_kind kind;
+    uint64_t epoch, epochs;   /* epoch counted from 1 */
+    uint64_t update, updates; /* made so far, in all */
+    double loss;              /* mean: of this update, or of the epoch */
+    double lr, norm;          /* UPDATE: rate, gradient norm before clipping */
+    struct pare_score dev;
+    int has_dev, is_best;
+    int fell_back;  /* RESUMED: the newest resume file was damaged */
+    double seconds; /* since this process began to train */
+    double rate;    /* training sequences a second, over the epoch so far */
+};
+
+struct pare_train_hooks { /* any may be NULL */
+    void (*event)(void *context, const struct pare_train_event *event);
+    void *context;
+    const struct pare_progress *progress;
+};
+
+struct pare_train_result {
+    uint64_t updates;
+    int has_dev;
+    uint64_t kept_epoch; /* counted from 1 */
+    struct pare_score kept, last;
+};
+
+/* Trains params->value in place; dev may be NULL. PARE_ERR_INTERRUPTED when asked to stop
+ * (runtime/base/interrupt.h), after writing the resume file; PARE_ERR_INPUT naming update
+ * and tensor when a loss or gradient is not finite. The resume file stays: remove it
+ * (pare_state_remove) when the result is safe. */
+enum pare_status pare_train(struct pare_params *params, const struct pare_examples *train,
+                            const struct pare_examples *dev,
+                            const struct pare_train_options *options,
+                            const struct pare_train_hooks *hooks,
+                            struct pare_train_result *result,
+                            struct pare_error *err) PARE_CHECKED;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

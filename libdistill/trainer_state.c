@@ -1,0 +1,213 @@
+/* A run's identity and position: see trainer_state.h. */
+#include "libdistill/trainer_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "libdistill/state.h"
+#include "runtime/base/sha256.h"
+
+/* --- Identity --------------------------------------------------------------------- */
+
+static enum pare_status add(cJSON *object, const char *key, const char *text,
+                            struct pare_error *err)
+{
+    if (cJSON_AddStringToObject(object, key, text))
+        return PARE_OK;
+    return pare_fail(err, PARE_ERR_MEMORY, "out of memory");
+}
+
+/* Nine digits tell any two floats apart, and are what a user typed where a double has
+ * more. */
+static enum pare_status add_real(cJSON *object, const char *key, double value,
+                                 struct pare_error *err)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.9g", value);
+    return add(object, key, text, err);
+}
+
+static enum pare_status add_count(cJSON *object, const char *key, uint64_t value,
+                                  struct pare_error *err)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, value);
+    return add(object, key, text, err);
+}
+
+static enum pare_status add_model(cJSON *object, const struct pare_params *params,
+                                  struct pare_error *err)
+{
+    const struct pare_config *c = &params->config;
+    char text[160], sha[65];
+    snprintf(text, sizeof text,
+             "%s %ux%u/%u/%u, %u ids, %u positions, %u types, %u labels",
+             pare_family_name(c->family), c->layers, c->hidden, c->heads, c->ffn,
+             c->vocab, c->positions, c->token_types, c->labels);
+    PARE_TRY(add(object, "model", text, err));
+    PARE_TRY(add_count(object, "activation", c->activation, err));
+    PARE_TRY(add_real(object, "norm eps", (double)c->norm_eps, err));
+    PARE_TRY(add_real(object, "dropout", (double)c->dropout, err));
+    PARE_TRY(add_real(object, "attention dropout", (double)c->attention_dropout, err));
+    PARE_TRY(add_real(object, "head dropout", (double)c->head_dropout, err));
+    pare_sha256_of(params->value, params->total * sizeof(float), sha);
+    return add(object, "starting weights", sha, err);
+}
+
+static enum pare_status add_options(cJSON *object, const struct pare_train_options *o,
+                                    struct pare_error *err)
+{
+    PARE_TRY(add_count(object, "epochs", o->epochs, err));
+    PARE_TRY(add_count(object, "batch", o->batch, err));
+    PARE_TRY(add_count(object, "accumulate", o->accumulate, err));
+    PARE_TRY(add_count(object, "bucket", o->bucket, err));
+    PARE_TRY(add_real(object, "learning rate", o->lr, err));
+    PARE_TRY(add_real(object, "warmup", o->warmup, err));
+    PARE_TRY(add_real(object, "beta1", (double)o->adamw.beta1, err));
+    PARE_TRY(add_real(object, "beta2", (double)o->adamw.beta2, err));
+    PARE_TRY(add_real(object, "epsilon", (double)o->adamw.eps, err));
+    PARE_TRY(add_real(object, "weight decay", (double)o->adamw.weight_decay, err));
+    PARE_TRY(add_real(object, "clip", (double)o->adamw.clip, err));
+    PARE_TRY(add_count(object, "seed", o->seed, err));
+    return add(object, "keep", o->keep == PARE_KEEP_BEST ? "best" : "last", err);
+}
+
+static enum pare_status fill(cJSON *object, const struct pare_params *params,
+                             const struct pare_examples *train,
+                             const struct pare_examples *dev,
+                             const struct pare_train_options *options,
+                             struct pare_error *err)
+{
+    char sha[65];
+    PARE_TRY(add(object, "program version", PARE_VERSION, err));
+    PARE_TRY(add_options(object, options, err));
+    PARE_TRY(add_model(object, params, err));
+    pare_examples_sha256(train, sha);
+    PARE_TRY(add(object, "training data", sha, err));
+    if (!dev)
+        return add(object, "development data", "none", err);
+    pare_examples_sha256(dev, sha);
+    return add(object, "development data", sha, err);
+}
+
+enum pare_status pare_run_identity(const struct pare_params *params,
+                                   const struct pare_examples *train,
+                                   const struct pare_examples *dev,
+                                   const struct pare_train_options *options, cJSON **out,
+                                   struct pare_error *err)
+{
+    *out = NULL;
+    cJSON *object = cJSON_CreateObject();
+    enum pare_status status = object ? fill(object, params, train, dev, options, err)
+                                     : pare_fail(err, PARE_ERR_MEMORY, "out of memory");
+    if (status != PARE_OK) {
+        cJSON_Delete(object);
+        return status;
+    }
+    *out = object;
+    return PARE_OK;
+}
+
+/* --- Position --------------------------------------------------------------------- */
+
+/* The fields in one list, for both directions. */
+struct field {
+    const char *key;
+    uint64_t *count;
+    double *real;
+};
+
+#define FIELDS 12
+
+static void list_fields(struct pare_position *p, uint64_t *has_best,
+                        struct field fields[FIELDS])
+{
+    const struct field list[FIELDS] = {
+        {"epoch", &p->epoch, NULL},
+        {"batch", &p->batch, NULL},
+        {"updates", &p->updates, NULL},
+        {"loss sum", NULL, &p->loss_sum},
+        {"seen", &p->seen, NULL},
+        {"has best", has_best, NULL},
+        {"best epoch", &p->best_epoch, NULL},
+        {"best correct", &p->best.correct, NULL},
+        {"best loss", NULL, &p->best.loss},
+        {"last correct", &p->last.correct, NULL},
+        {"last loss", NULL, &p->last.loss},
+        {"dev examples", &p->last.examples, NULL},
+    };
+    for (size_t i = 0; i < FIELDS; i++)
+        fields[i] = list[i];
+}
+
+#define ARRAYS 4
+
+static void list_arrays(const struct pare_optimizer *optimizer, float *best,
+                        struct pare_state_array arrays[ARRAYS])
+{
+    const uint64_t n = optimizer->params->total;
+    arrays[0] = (struct pare_state_array){"weights", optimizer->params->value, n};
+    arrays[1] = (struct pare_state_array){"moment1", optimizer->m, n};
+    arrays[2] = (struct pare_state_array){"moment2", optimizer->v, n};
+    arrays[3] = (struct pare_state_array){"best", best, n};
+}
+
+enum pare_status pare_run_save(const char *path, const cJSON *identity,
+                               const struct pare_position *position,
+                               const struct pare_optimizer *optimizer, float *best,
+                               struct pare_error *err)
+{
+    struct pare_position copy = *position;
+    uint64_t has_best = position->has_best;
+    struct field fields[FIELDS];
+    struct pare_state_array arrays[ARRAYS];
+    list_fields(&copy, &has_best, fields);
+    list_arrays(optimizer, best, arrays);
+    cJSON *progress = cJSON_CreateObject();
+    if (!progress)
+        return pare_fail(err, PARE_ERR_MEMORY, "out of memory");
+    enum pare_status status = PARE_OK;
+    for (size_t i = 0; i < FIELDS && status == PARE_OK; i++)
+        status =
+            fields[i].count
+                ? pare_state_put_u64(progress, fields[i].key, *fields[i].count, err)
+                : pare_state_put_double(progress, fields[i].key, *fields[i].real, err);
+    if (status == PARE_OK)
+        status = pare_state_write(path, identity, progress, arrays,
+                                  best && has_best ? ARRAYS : ARRAYS - 1, err);
+    cJSON_Delete(progress);
+    return status;
+}
+
+enum pare_status pare_run_load(const char *path, const cJSON *identity,
+                               struct pare_position *position,
+                               struct pare_optimizer *optimizer, float *best, int *found,
+                               int *fell_back, struct pare_error *err)
+{
+    struct pare_state_array arrays[ARRAYS];
+    list_arrays(optimizer, best, arrays);
+    cJSON *progress;
+    PARE_TRY(pare_state_read(path, identity, &progress, arrays,
+                             best ? ARRAYS : ARRAYS - 1, fell_back, err));
+    *found = progress != NULL;
+    if (!progress)
+        return PARE_OK;
+    struct pare_position read = {0};
+    uint64_t has_best = 0;
+    struct field fields[FIELDS];
+    list_fields(&read, &has_best, fields);
+    enum pare_status status = PARE_OK;
+    for (size_t i = 0; i < FIELDS && status == PARE_OK; i++)
+        status =
+            fields[i].count
+                ? pare_state_get_u64(progress, fields[i].key, fields[i].count, err)
+                : pare_state_get_double(progress, fields[i].key, fields[i].real, err);
+    cJSON_Delete(progress);
+    if (status != PARE_OK)
+        return pare_fail_in(err, status, "%s", path);
+    read.has_best = has_best != 0;
+    read.best.examples = read.last.examples;
+    *position = read;
+    pare_optimizer_resume(optimizer, read.updates);
+    return PARE_OK;
+}

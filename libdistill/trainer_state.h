@@ -1,0 +1,39 @@
+/* What a run is and how far it is, to and from its resume file; private to libdistill. */
+#ifndef PARE_DISTILL_TRAINER_STATE_H
+#define PARE_DISTILL_TRAINER_STATE_H
+
+#include "libdistill/trainer.h"
+#include "runtime/base/json.h"
+
+struct pare_position { /* how far a run is */
+    uint64_t epoch;    /* being run, counted from 0 */
+    uint64_t batch;    /* next batch of the epoch */
+    uint64_t updates;  /* made */
+    double loss_sum;   /* of the epoch's sequences so far */
+    uint64_t seen;     /* sequences of the epoch so far */
+    int has_best;
+    uint64_t best_epoch;
+    struct pare_score best, last;
+};
+
+/* Everything that decides the result, as texts by name: what must be equal to resume. The
+ * caller frees with cJSON_Delete. */
+enum pare_status pare_run_identity(const struct pare_params *params,
+                                   const struct pare_examples *train,
+                                   const struct pare_examples *dev,
+                                   const struct pare_train_options *options, cJSON **out,
+                                   struct pare_error *err) PARE_CHECKED;
+
+/* The optimizer must be settled. `best` has the best epoch's parameters, or is NULL. */
+enum pare_status pare_run_save(const char *path, const cJSON *identity,
+                               const struct pare_position *position,
+                               const struct pare_optimizer *optimizer, float *best,
+                               struct pare_error *err) PARE_CHECKED;
+
+/* *found = 0 and nothing changed when there is no resume file. */
+enum pare_status pare_run_load(const char *path, const cJSON *identity,
+                               struct pare_position *position,
+                               struct pare_optimizer *optimizer, float *best, int *found,
+                               int *fell_back, struct pare_error *err) PARE_CHECKED;
+
+#endif
