@@ -1,0 +1,138 @@
+/* Round to nearest: see rtn.h for the formulas. */
+#include "libquant/rtn.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "runtime/base/alloc.h"
+#include "runtime/base/parallel.h"
+
+#define CHUNK 1024  /* floats of a row encoded at a time; a multiple of every block */
+#define ROW_TILE 16 /* rows a parallel task handles */
+
+double pare_quant_error_relative(const struct pare_quant_error *error)
+{
+    if (error->squared_error == 0)
+        return 0;
+    return sqrt(error->squared_error / error->squared_weight);
+}
+
+struct job {
+    enum pare_dtype type;
+    const struct pare_dtype_info *info;
+    const float *W; /* [N, K] */
+    size_t N, K, first, row_bytes;
+    unsigned char *data;
+    float *scale;
+    struct pare_quant_error *rows; /* [N] */
+};
+
+static void add_error(struct pare_quant_error *error, float w, float q)
+{
+    double difference = (double)w - (double)q;
+    error->squared_weight += (double)w * (double)w;
+    error->squared_error += difference * difference;
+    /* A NaN must stay: `>` alone would lose it. */
+    if (!(fabs(difference) <= error->largest))
+        error->largest = fabs(difference);
+}
+
+static void quantize_row_i8(const struct job *job, size_t n)
+{
+    const float *w = job->W + n * job->K;
+    int8_t *codes = (int8_t *)(job->data + n * job->K);
+    struct pare_quant_error error = {0};
+    float largest = 0;
+    for (size_t k = 0; k < job->K; k++)
+        largest = fabsf(w[k]) > largest ? fabsf(w[k]) : largest;
+    const float scale = largest / 127.0f; /* 0 also when it underflows */
+    for (size_t k = 0; k < job->K; k++) {
+        float q = scale > 0 ? rintf(w[k] / scale) : 0.0f;
+        q = q > 127.0f ? 127.0f : q < -127.0f ? -127.0f : q;
+        add_error(&error, w[k], q * scale);
+        codes[k] = q == q ? (int8_t)q : 0;
+    }
+    job->scale[n] = scale;
+    job->rows[n] = error;
+}
+
+static void quantize_row_encoded(const struct job *job, size_t n)
+{
+    const float *w = job->W + n * job->K;
+    unsigned char *out = job->data + n * job->row_bytes;
+    struct pare_quant_error error = {0};
+    float decoded[CHUNK];
+    for (size_t begin = 0; begin < job->K; begin += CHUNK) {
+        size_t count = job->K - begin < CHUNK ? job->K - begin : CHUNK;
+        pare_row_encode(job->type, w + begin, out, count);
+        pare_row_decode(job->type, out, decoded, count);
+        for (size_t i = 0; i < count; i++)
+            add_error(&error, w[begin + i], decoded[i]);
+        out += count / job->info->block * job->info->block_bytes;
+    }
+    job->rows[n] = error;
+}
+
+static void quantize_rows(void *context, size_t begin, size_t end)
+{
+    const struct job *job = context;
+    for (size_t n = begin; n < end; n++)
+        if (job->type == PARE_I8)
+            quantize_row_i8(job, n);
+        else
+            quantize_row_encoded(job, n);
+}
+
+/* The reason why the sums of row n are not finite. */
+static enum pare_status explain(const struct job *job, size_t n, struct pare_error *err)
+{
+    const float *w = job->W + n * job->K;
+    for (size_t k = 0; k < job->K; k++)
+        if (!isfinite(w[k]))
+            return pare_fail(err, PARE_ERR_INPUT, "row %zu, column %zu is not finite",
+                             job->first + n, k);
+    return pare_fail(err, PARE_ERR_INPUT, "row %zu has values beyond the range of %s",
+                     job->first + n, job->info->name);
+}
+
+/* Row after row, so that the sums do not depend on threads or slices. */
+static enum pare_status sum_errors(const struct job *job, struct pare_quant_error *error,
+                                   struct pare_error *err)
+{
+    for (size_t n = 0; n < job->N; n++) {
+        const struct pare_quant_error *row = &job->rows[n];
+        if (!isfinite(row->squared_weight) || !isfinite(row->squared_error))
+            return explain(job, n, err);
+        error->squared_weight += row->squared_weight;
+        error->squared_error += row->squared_error;
+        if (row->largest > error->largest)
+            error->largest = row->largest;
+    }
+    return PARE_OK;
+}
+
+enum pare_status pare_rtn_quantize(enum pare_dtype type,
+                                   const struct pare_quant_rows *rows, void *data,
+                                   float *scale, struct pare_quant_error *error,
+                                   struct pare_error *err)
+{
+    struct job job = {.type = type,
+                      .info = pare_dtype_info(type),
+                      .W = rows->W,
+                      .N = rows->N,
+                      .K = rows->K,
+                      .first = rows->first,
+                      .data = data,
+                      .scale = scale};
+    if (!job.info || (!job.info->is_float && type != PARE_I8) || type == PARE_F64)
+        return pare_fail(err, PARE_ERR_USAGE, "round to nearest knows no type %d", type);
+    if (job.K % job.info->block)
+        return pare_fail(err, PARE_ERR_USAGE, "rows of %zu are no multiple of %s's %u",
+                         job.K, job.info->name, job.info->block);
+    job.row_bytes = job.K / job.info->block * job.info->block_bytes;
+    PARE_TRY(pare_alloc(&job.rows, job.N, sizeof *job.rows, err));
+    pare_parallel_for(job.N, ROW_TILE, quantize_rows, &job);
+    enum pare_status status = sum_errors(&job, error, err);
+    pare_free(job.rows);
+    return status;
+}

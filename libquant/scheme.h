@@ -1,0 +1,71 @@
+/* Schemes: what a number format does to each tensor of a model, decided before any work
+ * starts, so that it can be shown, summed and refused.
+ */
+#ifndef PARE_LIBQUANT_SCHEME_H
+#define PARE_LIBQUANT_SCHEME_H
+
+#include "runtime/model/plan.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum pare_scheme {
+    PARE_SCHEME_KEEP, /* as it is */
+    PARE_SCHEME_F32,
+    PARE_SCHEME_F16,
+    PARE_SCHEME_BF16,
+    PARE_SCHEME_INT8, /* I8 with one scale a row; activations quantised when it runs */
+    PARE_SCHEME_Q8_0,
+    PARE_SCHEME_Q4_0,
+    PARE_SCHEME_Q4_1,
+    PARE_SCHEMES,
+};
+
+/* The names in the order of the enum, NULL behind them: "keep", "f32" ... */
+extern const char *const pare_scheme_names[PARE_SCHEMES + 1];
+const char *pare_scheme_name(enum pare_scheme scheme);
+/* PARE_ERR_USAGE listing the names when there is none such. */
+enum pare_status pare_scheme_by_name(const char *name, enum pare_scheme *out,
+                                     struct pare_error *err) PARE_CHECKED;
+/* The type of a matrix of that scheme; `now` for KEEP. */
+enum pare_dtype pare_scheme_type(enum pare_scheme scheme, enum pare_dtype now);
+
+struct pare_scheme_rule {
+    const char *glob; /* over container names (fnmatch): "blk.*.attn_*.weight" */
+    enum pare_scheme scheme;
+};
+
+struct pare_scheme_options {
+    enum pare_scheme linears;    /* matrices inside the blocks */
+    enum pare_scheme embeddings; /* token and position embeddings */
+    enum pare_scheme pooler;     /* the dense layer before the classifier */
+    enum pare_scheme others;     /* classifier and token types: small, and sensitive */
+    const struct pare_scheme_rule *rules; /* for matrices; the last that matches wins */
+    size_t n_rules;
+    int strict; /* a row that does not fit the blocks is an error, not a fallback */
+};
+
+/* What scheme means for each part of a model, without rules. */
+struct pare_scheme_options pare_scheme_defaults(enum pare_scheme scheme);
+
+struct pare_scheme_item { /* one a slot of the plan */
+    enum pare_scheme scheme;
+    enum pare_dtype type;
+    uint64_t bytes; /* of data and scales */
+    int fallback;   /* its rows are no multiple of the block asked for: F16 instead */
+};
+
+/* Decides for every slot of the plan; now[i] is the type slot i is stored in. Norms and
+ * biases are kept. PARE_ERR_USAGE when a rule matches no matrix, when a matrix that is
+ * quantised already would be quantised again, and for a fallback when strict. */
+enum pare_status pare_scheme_decide(const struct pare_plan *plan,
+                                    const enum pare_dtype *now,
+                                    const struct pare_scheme_options *options,
+                                    struct pare_scheme_item *items,
+                                    struct pare_error *err) PARE_CHECKED;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
