@@ -1,0 +1,139 @@
+/* Finding out what is in a file: see inspect.h. */
+#include "tools/inspect.h"
+
+#include <fnmatch.h>
+#include <string.h>
+
+#include "runtime/base/alloc.h"
+#include "runtime/base/utf8.h"
+#include "runtime/model/container.h"
+
+const char *inspect_clean(const char *text, size_t length, char *out, size_t size)
+{
+    size_t used = 0;
+    for (size_t at = 0; at < length;) {
+        size_t n = pare_utf8_length((const uint8_t *)text + at, length - at);
+        const unsigned char first = (unsigned char)text[at];
+        if (used + (n ? n : 1) + 4 > size) {
+            memcpy(out + used, "...", 4);
+            return out;
+        }
+        if (!n || first < 0x20 || first == 0x7F)
+            out[used++] = '?';
+        else
+            memcpy(out + used, text + at, n);
+        used += !n || first < 0x20 || first == 0x7F ? 0 : n;
+        at += n ? n : 1;
+    }
+    out[used] = '\0';
+    return out;
+}
+
+const char *inspect_meta_type(enum pare_meta_type type)
+{
+    static const char *const names[] = {"u8",  "i8",  "u16",  "i16",    "u32",
+                                        "i32", "f32", "bool", "string", "array",
+                                        "u64", "i64", "f64"};
+    return (size_t)type < sizeof names / sizeof *names ? names[type] : "?";
+}
+
+int inspect_wanted(const struct inspect_report *r, size_t i)
+{
+    return !r->o->glob || !fnmatch(r->o->glob, r->ckpt->tensors[i].name, 0);
+}
+
+/* Scales of I8 weights are part of the format's overhead, not parameters. */
+static int is_scale(const struct pare_ckpt *ckpt, const char *name)
+{
+    char stem[PARE_NAME_SIZE + 8];
+    const size_t length = strlen(name), end = strlen("_scale");
+    if (length <= end || length >= sizeof stem || strcmp(name + length - end, "_scale"))
+        return 0;
+    memcpy(stem, name, length - end);
+    stem[length - end] = '\0';
+    const struct pare_tensor *weight = pare_ckpt_find(ckpt, stem);
+    return weight && weight->type == PARE_I8;
+}
+
+static enum pare_status take_stats(struct pare_cli *cli, struct inspect_report *r,
+                                   struct pare_error *err)
+{
+    PARE_TRY(pare_alloc(&r->stats, r->ckpt->n_tensors, sizeof *r->stats, err));
+    for (size_t i = 0; i < r->ckpt->n_tensors; i++) {
+        PARE_TRY(pare_check_interrupted(err));
+        pare_progress_report(&cli->progress, "inspect", i, r->ckpt->n_tensors,
+                             r->ckpt->tensors[i].name);
+        if (inspect_wanted(r, i))
+            PARE_TRY(pare_tensor_stats(&r->ckpt->tensors[i], &r->stats[i], err));
+    }
+    pare_progress_report(&cli->progress, "inspect", r->ckpt->n_tensors,
+                         r->ckpt->n_tensors, NULL);
+    return PARE_OK;
+}
+
+enum pare_status inspect_gather(struct pare_cli *cli, struct inspect_report *r,
+                                struct pare_error *err)
+{
+    const char *path = cli->operands[0];
+    PARE_TRY(pare_ckpt_open(path, &r->ckpt, err));
+    size_t wanted = 0;
+    for (size_t i = 0; i < r->ckpt->n_tensors; i++) {
+        const struct pare_tensor *tensor = &r->ckpt->tensors[i];
+        wanted += (size_t)inspect_wanted(r, i);
+        r->tensor_bytes += tensor->bytes;
+        if (!is_scale(r->ckpt, tensor->name))
+            r->parameters += pare_tensor_elements(tensor);
+    }
+    if (r->o->glob && !wanted)
+        return pare_fail(err, PARE_ERR_USAGE, "%s: no tensor matches \"%s\"", path,
+                         r->o->glob);
+    PARE_TRY(pare_ckpt_sha256(r->ckpt, r->sha256, err));
+    const struct pare_stored_options options = {.config = r->o->config};
+    enum pare_status status = pare_stored_open(path, &options, &r->model, &r->reason);
+    r->runs = status == PARE_OK;
+    if (status != PARE_OK && status != PARE_ERR_INPUT)
+        return pare_fail(err, status, "%s", r->reason.message);
+    return r->o->stats ? take_stats(cli, r, err) : PARE_OK;
+}
+
+size_t inspect_types(const struct inspect_report *r,
+                     struct inspect_share shares[INSPECT_MOST_TYPES])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->ckpt->n_tensors; i++) {
+        const struct pare_tensor *tensor = &r->ckpt->tensors[i];
+        size_t at = 0;
+        while (at < n && shares[at].type != tensor->type)
+            at++;
+        if (at == n && n == INSPECT_MOST_TYPES)
+            continue;
+        if (at == n)
+            shares[n++] = (struct inspect_share){.type = tensor->type};
+        shares[at].count++;
+        shares[at].bytes += tensor->bytes;
+    }
+    return n;
+}
+
+double inspect_bits_per_weight(const struct inspect_report *r)
+{
+    return r->parameters ? 8.0 * (double)r->tensor_bytes / (double)r->parameters : 0;
+}
+
+enum pare_status inspect_history(const struct inspect_report *r,
+                                 const struct pare_text **steps, size_t *count,
+                                 struct pare_error *err)
+{
+    *steps = NULL;
+    *count = 0;
+    if (r->ckpt->format != PARE_FORMAT_GGUF)
+        return PARE_OK;
+    return pare_meta_get_strings(&r->ckpt->meta, "pare.history", steps, count, err);
+}
+
+void inspect_free(struct inspect_report *r)
+{
+    pare_free(r->stats);
+    pare_stored_close(&r->model);
+    pare_ckpt_close(r->ckpt);
+}

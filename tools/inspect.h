@@ -1,0 +1,56 @@
+/* What pare-inspect knows about a file, for its table and its JSON. */
+#ifndef PARE_TOOLS_INSPECT_H
+#define PARE_TOOLS_INSPECT_H
+
+#include "runtime/model/stored.h"
+#include "runtime/tensor/stats.h"
+#include "tools/cli.h"
+
+struct inspect_options {
+    int json, stats;
+    const char *glob, *config;
+};
+
+struct inspect_report { /* zeroed, with its options, before inspect_gather */
+    const struct inspect_options *o;
+    struct pare_ckpt *ckpt;
+    char sha256[65];
+    int runs; /* a model that these programs run; else `reason` says why not */
+    struct pare_stored model;
+    struct pare_error reason;
+    uint64_t parameters, tensor_bytes;
+    struct pare_stats *stats; /* [n_tensors], NULL without --stats */
+};
+
+enum pare_status inspect_gather(struct pare_cli *cli, struct inspect_report *report,
+                                struct pare_error *err) PARE_CHECKED;
+void inspect_free(struct inspect_report *report); /* also after a failure */
+
+/* Whether tensor i matches the options' glob. */
+int inspect_wanted(const struct inspect_report *report, size_t i);
+double inspect_bits_per_weight(const struct inspect_report *report);
+/* The steps of a container's history; *steps NULL when there are none. */
+enum pare_status inspect_history(const struct inspect_report *report,
+                                 const struct pare_text **steps, size_t *count,
+                                 struct pare_error *err) PARE_CHECKED;
+
+/* Number and bytes of the tensors of each type, in the order of their first one. */
+struct inspect_share {
+    enum pare_dtype type;
+    size_t count;
+    uint64_t bytes;
+};
+#define INSPECT_MOST_TYPES 16
+size_t inspect_types(const struct inspect_report *report,
+                     struct inspect_share shares[INSPECT_MOST_TYPES]);
+
+/* At most `size` - 1 bytes of a text that anyone may have written, fit for a terminal and
+ * for JSON: what is no printable UTF-8 becomes "?", what is too long ends in "...". */
+const char *inspect_clean(const char *text, size_t length, char *out, size_t size);
+const char *inspect_meta_type(enum pare_meta_type type);
+
+/* Prints the report as one JSON object on standard output. */
+enum pare_status inspect_print_json(const struct inspect_report *report,
+                                    struct pare_error *err) PARE_CHECKED;
+
+#endif

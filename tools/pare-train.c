@@ -1,0 +1,425 @@
+/* pare-train: labelled text and a container (or a config) in, a trained classifier out.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "libdistill/state.h"
+#include "libdistill/trainer.h"
+#include "runtime/model/container.h"
+#include "runtime/model/stored.h"
+#include "tools/train_data.h"
+#include "tools/train_log.h"
+
+struct options {
+    const char *train, *dev, *config, *vocab, *state, *metrics;
+    struct pare_cli_list labels;
+    int epochs, batch, accumulate, bucket, max_length, checkpoint_every;
+    int keep, resume, new_head;
+    double lr, warmup, weight_decay, clip, dropout;
+};
+
+static const char *const keep_words[] = {"best", "last", NULL};
+
+struct work {
+    struct pare_cli *cli;
+    const struct options *o;
+    struct pare_stored stored; /* the container to start from, if there is one */
+    struct pare_config config; /* of the model to train */
+    struct pare_tokenizer *tokenizer;
+    struct train_data train, dev;
+    struct pare_params *params;
+    struct train_log log;
+    char state[4096]; /* path of the resume file, empty: none */
+    const char *names[PARE_MAX_LABELS];
+    struct pare_error *err;
+};
+
+/* --- The model to train ---------------------------------------------------------------
+ */
+
+static enum pare_status open_container(struct work *w, const char *path)
+{
+    PARE_TRY(pare_stored_open(path, NULL, &w->stored, w->err));
+    if (w->stored.ckpt->format != PARE_FORMAT_GGUF)
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "%s: this is a %s checkpoint; run pare-convert on it first",
+                         path, pare_format_name(w->stored.ckpt->format));
+    PARE_TRY(pare_ckpt_refuse_output(w->stored.ckpt, w->cli->output, w->err));
+    w->config = w->stored.config;
+    enum pare_status status =
+        pare_tokenizer_from_meta(&w->stored.ckpt->meta, &w->tokenizer, w->err);
+    if (status != PARE_OK)
+        return pare_fail_in(w->err, status, "%s", path);
+    if (!w->tokenizer && !w->o->vocab)
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "%s has no tokenizer: give one with --vocab", path);
+    return PARE_OK;
+}
+
+static enum pare_status open_config(struct work *w)
+{
+    if (!w->o->config || !w->o->vocab)
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "give a container to start from, or --config and --vocab to "
+                         "start from nothing");
+    cJSON *json;
+    PARE_TRY(pare_json_parse_file(w->o->config, &json, w->err));
+    enum pare_status status = pare_config_from_hf(json, w->o->config, &w->config, w->err);
+    cJSON_Delete(json);
+    return status;
+}
+
+static enum pare_status open_start(struct work *w)
+{
+    if (w->cli->operand_count && w->o->config)
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "--config is for training from nothing; %s has a config",
+                         w->cli->operands[0]);
+    PARE_TRY(w->cli->operand_count ? open_container(w, w->cli->operands[0])
+                                   : open_config(w));
+    if (w->o->vocab) {
+        pare_tokenizer_free(w->tokenizer);
+        w->tokenizer = NULL;
+        PARE_TRY(pare_tokenizer_load(w->o->vocab, &w->tokenizer, w->err));
+    }
+    const size_t pieces = pare_tokenizer_vocab_size(w->tokenizer);
+    if (pieces > w->config.vocab)
+        return pare_fail(w->err, PARE_ERR_INPUT,
+                         "the tokenizer has %zu pieces, the model's embedding %u rows",
+                         pieces, w->config.vocab);
+    if (w->o->dropout >= 0)
+        w->config.dropout = w->config.attention_dropout = w->config.head_dropout =
+            (float)w->o->dropout;
+    return PARE_OK;
+}
+
+/* --- Labels ---------------------------------------------------------------------------
+ */
+
+/* A classifier that the container or the config has keeps its labels; a new one gets
+ * those of --label, or as many as the training data have. */
+static enum pare_status decide_labels(struct work *w)
+{
+    const struct options *o = w->o;
+    struct pare_config *config = &w->config;
+    if (o->labels.count > PARE_MAX_LABELS)
+        return pare_fail(w->err, PARE_ERR_USAGE, "at most %d labels", PARE_MAX_LABELS);
+    if (o->new_head || o->labels.count)
+        config->labels = 0;
+    for (size_t i = 0; i < o->labels.count; i++) {
+        if (!*o->labels.items[i] || strlen(o->labels.items[i]) >= PARE_LABEL_SIZE)
+            return pare_fail(w->err, PARE_ERR_USAGE,
+                             "--label \"%.80s\": 1 to %d bytes, please",
+                             o->labels.items[i], PARE_LABEL_SIZE - 1);
+        snprintf(config->label[i], PARE_LABEL_SIZE, "%s", o->labels.items[i]);
+    }
+    if (o->labels.count)
+        config->labels = (uint32_t)o->labels.count;
+    for (uint32_t i = 0; i < config->labels; i++)
+        w->names[i] = config->label[i];
+    return PARE_OK;
+}
+
+static enum pare_status read_data(struct work *w)
+{
+    const struct options *o = w->o;
+    struct pare_config *config = &w->config;
+    PARE_TRY(decide_labels(w));
+    const char *const *names = config->labels ? w->names : NULL;
+    PARE_TRY(
+        train_data_read(w->cli, o->train, (int)config->labels, names, &w->train, w->err));
+    if (!config->labels) {
+        if (w->train.text.label_count > PARE_MAX_LABELS)
+            return pare_fail(w->err, PARE_ERR_INPUT, "%s: more than %d labels", o->train,
+                             PARE_MAX_LABELS);
+        config->labels = (uint32_t)w->train.text.label_count;
+        for (uint32_t i = 0; i < config->labels; i++)
+            snprintf(config->label[i], PARE_LABEL_SIZE, "LABEL_%u", i);
+    }
+    if (o->dev)
+        PARE_TRY(
+            train_data_read(w->cli, o->dev, (int)config->labels, names, &w->dev, w->err));
+    size_t longest = (size_t)o->max_length;
+    if (!longest || longest > config->positions)
+        longest = config->positions;
+    PARE_TRY(train_data_tokenize(w->cli, w->tokenizer, longest, &w->train, w->err));
+    return o->dev ? train_data_tokenize(w->cli, w->tokenizer, longest, &w->dev, w->err)
+                  : PARE_OK;
+}
+
+static enum pare_status make_params(struct work *w)
+{
+    /* A classifier stands on a pooler in both families. */
+    w->config.has_pooler = 1;
+    PARE_TRY(
+        pare_config_check(&w->config, w->o->config ? w->o->config : "model", w->err));
+    PARE_TRY(pare_params_new(&w->config, &w->params, w->err));
+    if (!w->cli->operand_count) {
+        pare_params_draw_all(w->params, w->cli->seed);
+        return PARE_OK;
+    }
+    /* --new-head and --label draw a classifier of the same size too. */
+    size_t drawn;
+    PARE_TRY(pare_params_load(w->params, &w->stored, w->cli->seed, &drawn, w->err));
+    const int anew = w->o->new_head || w->o->labels.count;
+    for (size_t i = 0; anew && i < w->params->plan.count; i++)
+        if (!strncmp(w->params->plan.slots[i].name, "cls.output.", 11))
+            pare_params_draw(w->params, i, w->cli->seed);
+    if (drawn || anew)
+        pare_cli_info(w->cli, "a new classifier of %u labels", w->config.labels);
+    return PARE_OK;
+}
+
+/* --- Training -------------------------------------------------------------------------
+ */
+
+static struct pare_train_options train_options(const struct work *w)
+{
+    const struct options *o = w->o;
+    struct pare_train_options options = pare_train_options_default();
+    options.epochs = (uint64_t)o->epochs;
+    options.batch = (size_t)o->batch;
+    options.accumulate = (size_t)o->accumulate;
+    options.bucket = (size_t)o->bucket;
+    options.lr = o->lr;
+    options.warmup = o->warmup;
+    options.adamw.weight_decay = (float)o->weight_decay;
+    options.adamw.clip = (float)o->clip;
+    options.seed = w->cli->seed;
+    options.keep = o->keep ? PARE_KEEP_LAST : PARE_KEEP_BEST;
+    options.state_path = *w->state ? w->state : NULL;
+    options.resume = o->resume;
+    options.checkpoint_every = (uint64_t)o->checkpoint_every;
+    return options;
+}
+
+static enum pare_status find_state(struct work *w)
+{
+    const char *given = w->o->state;
+    if (given && !strcmp(given, "none")) {
+        if (w->o->resume)
+            return pare_fail(w->err, PARE_ERR_USAGE,
+                             "--resume needs a resume file, --state none forbids one");
+        return PARE_OK;
+    }
+    int n = given ? snprintf(w->state, sizeof w->state, "%s", given)
+                  : snprintf(w->state, sizeof w->state, "%s.state", w->cli->output);
+    if (n < 0 || (size_t)n >= sizeof w->state)
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "the path of the resume file is too long");
+    return PARE_OK;
+}
+
+static void tell_start(const struct work *w)
+{
+    pare_cli_info(w->cli,
+                  "%zu sentences, %.1f tokens each, %zu cut to the longest length; %zu "
+                  "parameters",
+                  w->train.examples.count,
+                  (double)w->train.ids.count / (double)w->train.examples.count,
+                  w->train.truncated, w->params->total);
+}
+
+/* --- The container --------------------------------------------------------------------
+ */
+
+static cJSON *history_options(const struct work *w, const struct pare_train_result *r)
+{
+    const struct options *o = w->o;
+    char seed[24]; /* may be beyond what a JSON number holds */
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)w->cli->seed);
+    cJSON *json = cJSON_CreateObject();
+    int ok = json &&
+             cJSON_AddStringToObject(json, "train_sha256", w->train.text.sha256) &&
+             cJSON_AddNumberToObject(json, "epochs", o->epochs) &&
+             cJSON_AddNumberToObject(json, "batch", o->batch) &&
+             cJSON_AddNumberToObject(json, "accumulate", o->accumulate) &&
+             cJSON_AddNumberToObject(json, "bucket", o->bucket) &&
+             cJSON_AddNumberToObject(json, "lr", o->lr) &&
+             cJSON_AddNumberToObject(json, "warmup", o->warmup) &&
+             cJSON_AddNumberToObject(json, "weight_decay", o->weight_decay) &&
+             cJSON_AddNumberToObject(json, "clip", o->clip) &&
+             cJSON_AddNumberToObject(json, "dropout", (double)w->config.dropout) &&
+             cJSON_AddNumberToObject(json, "max_length", o->max_length) &&
+             cJSON_AddStringToObject(json, "seed", seed) &&
+             cJSON_AddStringToObject(json, "keep", keep_words[o->keep]) &&
+             cJSON_AddNumberToObject(json, "kept_epoch", (double)r->kept_epoch);
+    if (ok && r->has_dev)
+        ok = cJSON_AddStringToObject(json, "dev_sha256", w->dev.text.sha256) &&
+             cJSON_AddNumberToObject(json, "dev_accuracy",
+                                     (double)r->kept.correct / (double)r->kept.examples);
+    if (ok)
+        return json;
+    cJSON_Delete(json);
+    return NULL;
+}
+
+static enum pare_status fill_meta(const struct work *w, const struct pare_train_result *r,
+                                  struct pare_meta *meta)
+{
+    char sha256[65];
+    memcpy(sha256, w->train.text.sha256, sizeof sha256);
+    if (w->stored.ckpt) {
+        const struct pare_meta *from = &w->stored.ckpt->meta;
+        for (size_t i = 0; i < from->count; i++)
+            PARE_TRY(pare_meta_copy_value(meta, &from->values[i], w->err));
+        pare_meta_remove(meta, "pare.scheme"); /* no longer quantised, if it was */
+        PARE_TRY(pare_ckpt_sha256(w->stored.ckpt, sha256, w->err));
+    }
+    PARE_TRY(pare_config_to_meta(&w->config, meta, w->err));
+    PARE_TRY(pare_file_type_set(meta, PARE_F32, w->err));
+    if (w->o->vocab)
+        PARE_TRY(pare_tokenizer_to_meta(w->tokenizer, meta, w->err));
+    cJSON *options = history_options(w, r);
+    if (!options)
+        return pare_fail_memory(w->err, sizeof(cJSON));
+    enum pare_status status =
+        pare_history_add(meta, "pare-train", sha256, options, w->err);
+    cJSON_Delete(options);
+    return status;
+}
+
+static enum pare_status write_container(const struct work *w,
+                                        const struct pare_train_result *result)
+{
+    struct pare_meta meta = {0};
+    enum pare_status status = fill_meta(w, result, &meta);
+    if (status == PARE_OK)
+        status = pare_params_write(w->params, &meta, w->cli->output, w->err);
+    pare_meta_free(&meta);
+    PARE_TRY(status);
+    if (*w->state)
+        PARE_TRY(pare_state_remove(w->state, w->err));
+    if (result->has_dev)
+        pare_cli_info(w->cli, "%s: epoch %llu, %llu of %llu right on dev (%.2f %%)",
+                      w->cli->output, (unsigned long long)result->kept_epoch,
+                      (unsigned long long)result->kept.correct,
+                      (unsigned long long)result->kept.examples,
+                      100.0 * (double)result->kept.correct /
+                          (double)result->kept.examples);
+    return PARE_OK;
+}
+
+/* --- The program ----------------------------------------------------------------------
+ */
+
+static enum pare_status train(struct work *w)
+{
+    struct pare_train_result result;
+    PARE_TRY(open_start(w));
+    PARE_TRY(read_data(w));
+    PARE_TRY(make_params(w));
+    PARE_TRY(find_state(w));
+    PARE_TRY(train_log_open(&w->log, w->cli, w->o->metrics, w->o->resume, w->err));
+    w->log.state_path = w->state;
+    tell_start(w);
+    const struct pare_train_options options = train_options(w);
+    const struct pare_train_hooks hooks = {train_log_event, &w->log, &w->cli->progress};
+    PARE_TRY(pare_train(w->params, &w->train.examples,
+                        w->o->dev ? &w->dev.examples : NULL, &options, &hooks, &result,
+                        w->err));
+    return write_container(w, &result);
+}
+
+static enum pare_status run(struct pare_cli *cli, void *context, struct pare_error *err)
+{
+    struct work w = {.cli = cli, .o = context, .err = err};
+    enum pare_status status =
+        w.o->train ? train(&w)
+                   : pare_fail(err, PARE_ERR_USAGE, "--train FILE is missing");
+    /* After a failure that one is reported, not what closing the metrics says. */
+    enum pare_status closed = train_log_close(&w.log, status == PARE_OK ? err : NULL);
+    status = status == PARE_OK ? closed : status;
+    train_data_free(&w.train);
+    train_data_free(&w.dev);
+    pare_params_free(w.params);
+    pare_tokenizer_free(w.tokenizer);
+    pare_stored_close(&w.stored);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.epochs = 3,
+                        .batch = 32,
+                        .accumulate = 1,
+                        .max_length = 128,
+                        .lr = 3e-5,
+                        .warmup = 0.06,
+                        .weight_decay = 0.01,
+                        .clip = 1,
+                        .dropout = -1};
+    const struct pare_cli_option options[] = {
+        PARE_CLI_STRING('t', "train", "FILE", &o.train, "labelled text to learn from"),
+        PARE_CLI_STRING('d', "dev", "FILE", &o.dev,
+                        "labelled text to judge each epoch by"),
+        PARE_CLI_INT('e', "epochs", "N", &o.epochs, 1, 100000,
+                     "times to go through the training text"),
+        PARE_CLI_INT('b', "batch", "N", &o.batch, 1, 65536, "sentences of a step"),
+        PARE_CLI_INT(0, "accumulate", "N", &o.accumulate, 1, 65536,
+                     "batches whose gradients make one update"),
+        PARE_CLI_DOUBLE(0, "lr", "RATE", &o.lr, 1e-12, 1e3, "learning rate at its peak"),
+        PARE_CLI_DOUBLE(0, "warmup", "SHARE", &o.warmup, 0, 1,
+                        "share of the updates over which the rate rises"),
+        PARE_CLI_DOUBLE(0, "weight-decay", "W", &o.weight_decay, 0, 100,
+                        "decay of matrices and embeddings; norms and biases have none"),
+        PARE_CLI_DOUBLE(0, "clip", "NORM", &o.clip, 0, 1e9,
+                        "greatest norm of the gradient, 0 for no limit"),
+        PARE_CLI_DOUBLE(0, "dropout", "P", &o.dropout, -1, 0.9,
+                        "all dropout rates, -1 for those of the model"),
+        PARE_CLI_INT(0, "max-length", "N", &o.max_length, 0, 1 << 20,
+                     "cut sentences to N tokens, 0 for what the model takes"),
+        PARE_CLI_INT(0, "bucket", "N", &o.bucket, 0, 1 << 20,
+                     "sort sentences by length within N batches, 0 for none: nothing is "
+                     "padded either way"),
+        PARE_CLI_CHOICE(0, "keep", "WHICH", &o.keep, keep_words, "which epoch to write"),
+        PARE_CLI_STRINGS(0, "label", "NAME", &o.labels,
+                         "name of the next label, 0 first, for a new classifier"),
+        PARE_CLI_FLAG(0, "new-head", &o.new_head, "replace the container's classifier"),
+        PARE_CLI_STRING(0, "config", "FILE", &o.config,
+                        "train from nothing: the model's config.json"),
+        PARE_CLI_STRING(0, "vocab", "FILE", &o.vocab,
+                        "vocab.txt, tokenizer.json or a folder with one"),
+        PARE_CLI_STRING(0, "state", "FILE", &o.state,
+                        "resume file, OUTPUT.state by default, \"none\" for none"),
+        PARE_CLI_FLAG('r', "resume", &o.resume,
+                      "go on where a stopped run was, if there is a resume file"),
+        PARE_CLI_INT(0, "checkpoint-every", "N", &o.checkpoint_every, 0, 1 << 30,
+                     "write the resume file every N updates, 0 for every ten minutes"),
+        PARE_CLI_STRING(0, "metrics", "FILE", &o.metrics,
+                        "loss, rate and scores as JSON lines"),
+        PARE_CLI_END,
+    };
+    const struct pare_cli_example examples[] = {
+        {"pare-train minilm.gguf --train train.tsv --dev dev.tsv -o sst2.gguf",
+         "Fine-tunes a pretrained encoder on two classes."},
+        {"pare-train minilm.gguf --train train.tsv --dev dev.tsv -o sst2.gguf --resume",
+         "The same after it was stopped: the result has the same bytes."},
+        {"pare-train --config config.json --vocab vocab.txt --train train.tsv --lr 5e-4 "
+         "--epochs 10 --label negative --label positive -o small.gguf",
+         "A small model from nothing."},
+        {NULL, NULL},
+    };
+    const struct pare_cli_program program = {
+        .name = "pare-train",
+        .summary = "Trains an encoder to classify text.",
+        .usage = "[options] [BASE.gguf] --train FILE -o OUTPUT.gguf",
+        .description =
+            "Starts from the weights of a container, which gets a new classifier when it "
+            "has none, or from random ones. AdamW with linear warm-up and decay, clipped "
+            "gradients and dropout; after each epoch the development set is scored and "
+            "the best epoch is the one written.\n\n"
+            "The result depends on the inputs, the options and the seed alone: not on "
+            "the "
+            "number of threads, nor on the machine, nor on being stopped and resumed. "
+            "SIGINT and SIGTERM stop it with a resume file.",
+        .operands = "BASE",
+        .output = "the container to write",
+        .options = options,
+        .examples = examples,
+        .min_operands = 0,
+        .max_operands = 1,
+        .common = PARE_CLI_OUTPUT | PARE_CLI_NEEDS_OUTPUT | PARE_CLI_SEED,
+    };
+    return pare_cli_main(&program, argc, argv, run, &o);
+}

@@ -1,0 +1,117 @@
+#include "tools/train_log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum pare_status train_log_open(struct train_log *log, struct pare_cli *cli,
+                                const char *path, int resume, struct pare_error *err)
+{
+    *log = (struct train_log){.cli = cli, .path = path};
+    if (!path)
+        return PARE_OK;
+    log->file = fopen(path, resume ? "a+" : "w");
+    if (!log->file)
+        return pare_fail(err, PARE_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+    return PARE_OK;
+}
+
+enum pare_status train_log_close(struct train_log *log, struct pare_error *err)
+{
+    if (!log->file)
+        return PARE_OK;
+    int failed = log->failed;
+    if (fclose(log->file) && !failed)
+        failed = errno;
+    log->file = NULL;
+    if (failed)
+        return pare_fail(err, PARE_ERR_IO, "%s: cannot write: %s", log->path,
+                         strerror(failed));
+    return PARE_OK;
+}
+
+/* Number behind "update": in a line of ours, 0 when there is none. */
+static uint64_t update_of(const char *line)
+{
+    const char *at = strstr(line, "\"update\":");
+    return at ? strtoull(at + 9, NULL, 10) : 0;
+}
+
+/* A resumed run makes the updates behind its checkpoint again: their lines, and a last
+ * line that was cut off, are removed. */
+static void drop_lines_behind(struct train_log *log, uint64_t update)
+{
+    char line[1024];
+    long keep = 0;
+    rewind(log->file);
+    while (fgets(line, sizeof line, log->file) && strchr(line, '\n') &&
+           update_of(line) <= update)
+        keep = ftell(log->file);
+    if (fseek(log->file, 0, SEEK_END) || ftruncate(fileno(log->file), keep))
+        log->failed = errno;
+}
+
+static void write_line(struct train_log *log, const struct pare_train_event *e)
+{
+    FILE *f = log->file;
+    const int epoch = e->kind == PARE_TRAIN_EPOCH;
+    if (!f || log->failed)
+        return;
+    fprintf(f,
+            "{\"kind\":\"%s\",\"epoch\":%" PRIu64 ",\"update\":%" PRIu64 ",\"loss\":%.9g",
+            epoch ? "epoch" : "update", e->epoch, e->update, e->loss);
+    if (!epoch)
+        fprintf(f, ",\"lr\":%.9g,\"gradient_norm\":%.9g", e->lr, e->norm);
+    if (e->has_dev && epoch)
+        fprintf(f,
+                ",\"dev_examples\":%" PRIu64 ",\"dev_correct\":%" PRIu64
+                ",\"dev_accuracy\":%.9g,\"dev_loss\":%.9g,\"best\":%s",
+                e->dev.examples, e->dev.correct,
+                (double)e->dev.correct / (double)e->dev.examples, e->dev.loss,
+                e->is_best ? "true" : "false");
+    fprintf(f, ",\"seconds\":%.3f,\"samples_per_s\":%.1f}\n", e->seconds, e->rate);
+    if (fflush(f))
+        log->failed = errno ? errno : EIO;
+}
+
+static void tell_epoch(const struct train_log *log, const struct pare_train_event *e)
+{
+    if (!e->has_dev)
+        pare_cli_info(log->cli,
+                      "epoch %" PRIu64 " of %" PRIu64 ": loss %.4f; %.0f samples/s",
+                      e->epoch, e->epochs, e->loss, e->rate);
+    else
+        pare_cli_info(log->cli,
+                      "epoch %" PRIu64 " of %" PRIu64 ": loss %.4f; dev %" PRIu64
+                      " of %" PRIu64 " right (%.2f %%), loss %.4f%s; %.0f samples/s",
+                      e->epoch, e->epochs, e->loss, e->dev.correct, e->dev.examples,
+                      100.0 * (double)e->dev.correct / (double)e->dev.examples,
+                      e->dev.loss, e->is_best ? ", the best so far" : "", e->rate);
+}
+
+void train_log_event(void *context, const struct pare_train_event *event)
+{
+    struct train_log *log = context;
+    switch (event->kind) {
+    case PARE_TRAIN_RESUMED:
+        if (event->fell_back)
+            pare_cli_warn(log->cli, "%s is damaged; the one before it is used",
+                          log->state_path);
+        pare_cli_info(log->cli, "resumed behind update %" PRIu64 " of %" PRIu64,
+                      event->update, event->updates);
+        if (log->file)
+            drop_lines_behind(log, event->update);
+        break;
+    case PARE_TRAIN_UPDATE: write_line(log, event); break;
+    case PARE_TRAIN_EPOCH:
+        write_line(log, event);
+        tell_epoch(log, event);
+        break;
+    case PARE_TRAIN_SAVED:
+        pare_cli_detail(log->cli, "wrote %s behind update %" PRIu64, log->state_path,
+                        event->update);
+        break;
+    }
+}
