@@ -1,0 +1,112 @@
+# pare-eval.
+. "$(dirname "$0")/lib.sh"
+. "$PARE_CLI/tiny_model.sh"
+make_tiny
+pare-quantize -q tiny.gguf --scheme int8 -o int8.gguf || fail "pare-quantize"
+cat >data.tsv <<'END'
+sentence	label
+the film is very good .	2
+a dull plot	0
+not bad	1
+bright , funly , good !	2
+the plot was sad	0
+the film was not very good , not very bad , not dull , not bright and not anything	1
+END
+
+# The same result for any batch size and number of threads.
+same() {
+    check 0 "" pare-eval -q int8.gguf --baseline tiny.gguf --data data.tsv --no-latency \
+        --json "$1.json" --batch "$2" --threads "$3"
+    grep -vE '"(load_ms|peak_rss_bytes|batch|threads)"' "$1.json" >"$1.same"
+}
+same one 1 1
+same two 4 2
+same three 32 3
+check 0 - cmp one.same two.same
+check 0 - cmp one.same three.same
+for key in pare_result version size_bytes memory_bytes bits_per_weight load_ms \
+    peak_rss_bytes parameters accuracy accuracy_low accuracy_high f1 mcc confusion \
+    label_names agreement kl mcnemar_p baseline sha256 rows cpu tier; do
+    check 0 "\"$key\":" cat one.json
+done
+check 0 '"rows":	6' cat one.json
+check 0 '"rows":	2' pare-eval tiny.gguf --data data.tsv --no-latency --limit 2 -q --json -
+check 0 "" pare-eval -q tiny.gguf --baseline tiny.gguf --data data.tsv --no-latency \
+    --json self.json
+check 0 '"agreement":	1,' cat self.json
+check 0 '"kl":	0,' cat self.json
+check 0 '"mcnemar_p":	1,' cat self.json
+
+# Latency: settings that nobody asked for are left out, others are refused.
+check 0 "p50 1x24" pare-eval tiny.gguf --latency 1x24,2x8 --repeat 3
+check 0 "4 of the usual 4 latency settings" pare-eval tiny.gguf --repeat 3
+check 0 '"latency":	[]' pare-eval -q tiny.gguf --repeat 3 --json -
+check 2 "tiny.gguf: setting 1x25 cannot be timed: the model takes at most 24 tokens" \
+    pare-eval tiny.gguf --latency 1x8,1x25
+check 2 "BATCHxTOKENS" pare-eval tiny.gguf --latency 1x8,
+
+# An input is never written over, and an output that cannot be written fails early.
+cp tiny.gguf kept.gguf
+ln tiny.gguf hard.gguf
+ln -s data.tsv soft.tsv
+for output in tiny.gguf hard.gguf int8.gguf data.tsv soft.tsv; do
+    check 2 "$output" pare-eval tiny.gguf --baseline int8.gguf --data data.tsv \
+        --no-latency --json $output
+done
+check 0 - cmp tiny.gguf kept.gguf
+check 5 "no/such" pare-eval tiny.gguf --data data.tsv --json no/such/out.json
+check 5 "nothing.gguf" pare-eval nothing.gguf
+check 5 "nothing.tsv" pare-eval tiny.gguf --data nothing.tsv
+
+# What cannot be measured is an error, not a number.
+printf 'sentence\tlabel\na film\t3\n' >label.tsv
+check 3 "label.tsv:2: label 3 is out of range: expected 0 to 2" \
+    pare-eval tiny.gguf --data label.tsv --no-latency
+cp -r tiny huge
+overwrite huge classifier.weight
+pare-convert -q huge -o huge.gguf || fail "pare-convert huge"
+check 3 "huge.gguf: the logits of row 1 are not finite" \
+    pare-eval -q huge.gguf --baseline tiny.gguf --data data.tsv --no-latency --json h.json
+check 1 - test -e h.json
+rm tiny/vocab.txt
+pare-convert -q tiny -o mute.gguf 2>/dev/null || fail "pare-convert without a vocabulary"
+check 2 "mute.gguf: the model has no tokenizer" \
+    pare-eval mute.gguf --data data.tsv --no-latency
+
+# A baseline that is never right: no share of it can be kept.
+awk -F '\t' 'NR == 1 || $2 == 0' data.tsv >zero.tsv
+check 0 "" pare-eval -q tiny.gguf --data zero.tsv --no-latency --json -
+if grep -q '"accuracy":	0,' .out; then
+    wrong=0
+else
+    wrong=1
+fi
+awk -F '\t' -v OFS='\t' -v w=$wrong 'NR > 1 { $2 = w ? ($2 + 1) % 3 : $2 } 1' zero.tsv >wrong.tsv
+check 0 '"accuracy":	0,' pare-eval -q tiny.gguf --baseline tiny.gguf --data wrong.tsv \
+    --no-latency --json -
+grep -q retention .out && fail "retention of a baseline without a right answer"
+
+# Asked to stop, or killed: the process that measures ends too.
+cp tiny.gguf "stop-$$.gguf"
+measuring() {
+    for file in /proc/[0-9]*/cmdline; do
+        cat "$file" 2>/dev/null | tr '\0' ' ' | grep -q "^pare-eval .*stop-$$.gguf" &&
+            echo "$file"
+    done
+}
+for signal in TERM KILL; do
+    pare-eval -q "stop-$$.gguf" --latency 8x24 --repeat 100000 --threads 1 2>err &
+    pid=$!
+    wait_until '[ "$(measuring | wc -l)" -eq 2 ]' ||
+        fail "expected two processes before SIG$signal"
+    checks=$((checks + 1))
+    kill -s $signal $pid
+    watchdog
+    wait $pid
+    code=$?
+    [ $signal = KILL ] || [ $code -eq 143 ] || { fail "SIGTERM: exit code $code"; cat err; }
+    wait_until '! measuring | grep -q .' ||
+        fail "SIG$signal: the measuring process lives on"
+    kill $watch 2>/dev/null
+done
+finish

@@ -1,0 +1,108 @@
+# pare-quantize.
+. "$(dirname "$0")/lib.sh"
+
+data=$PARE_TEST_DATA
+edit=$PARE_BIN/../tests/edit_tensors
+golden quantize-help pare-quantize --help
+
+cp -r "$data/tiny-distilbert" model
+chmod -R u+w model
+check 0 - pare-convert -q --tokenizer none model -o m.gguf
+check 0 - pare-convert -q --tokenizer none "$data/tiny-bert" -o b.gguf
+
+# What it would do.
+golden quantize-plan pare-quantize m.gguf -s int8 --dry-run
+golden quantize-plan-q4 pare-quantize b.gguf -s q4_0 --override 'blk.0.*=bf16' \
+    --skip 'token_embd*' -n
+[ ! -e m.gguf.lock ] || fail "a dry run left a lock"
+
+# Sizes and errors, as told and as written.
+check 0 "int8, tensors 45.8 kB -> 14.3 kB" \
+    pare-quantize m.gguf -s int8 -o q.gguf --json q.json --progress none
+golden quantize-json cat q.json
+check 0 "blk.0.ffn_up.weight              I8    error   0." \
+    pare-quantize m.gguf -s int8 -o q.gguf -v --progress none
+check 0 "model       distilbert" pare-inspect q.gguf
+check 0 "pare.scheme" pare-inspect q.gguf
+
+# Every scheme runs, is smaller than the one before, and comes out the same for any
+# number of threads and any tier.
+last=99999999
+for scheme in f32 bf16 f16 int8 q8_0 q4_1 q4_0; do
+    check 0 - pare-quantize -q m.gguf -s $scheme -o $scheme.gguf --embeddings q4_0 \
+        --override "blk.0.ffn_down.weight=f16"
+    for threads in 1 2 3 7; do
+        check 0 - pare-quantize -q m.gguf -s $scheme -o again.gguf --embeddings q4_0 \
+            --override "blk.0.ffn_down.weight=f16" --threads $threads --cpu scalar
+        check 0 - cmp $scheme.gguf again.gguf
+    done
+    check 0 '"logits":[' pare-run $scheme.gguf --ids "2 5 6 3" --json
+done
+check 0 - pare-quantize -q m.gguf -s keep -o keep.gguf
+size() { pare-inspect --json "$1" | grep '"tensor_bytes"' | tr -dc 0-9; }
+[ "$(size keep.gguf)" = "$(size m.gguf)" ] || fail "keep changed the size"
+for scheme in f32 f16 q8_0 q4_1 q4_0; do
+    now=$(size $scheme.gguf)
+    [ "$now" -lt "$last" ] || fail "$scheme: $now bytes, not fewer than $last"
+    last=$now
+done
+
+# Rows that fit no block.
+check 0 "tensor blk.0.attn_q.weight: its rows do not fit the blocks of the scheme; it is stored as F16" \
+    pare-quantize -q b.gguf -s q4_0 -o f.gguf
+check 2 "rows of 24 are no multiple of the 32 that q4_0 needs" \
+    pare-quantize -q b.gguf -s q4_0 --strict -o f.gguf
+check 0 - pare-quantize -q b.gguf -s int8 --strict -o f.gguf
+
+# What makes no sense.
+check 2 "--scheme is needed" pare-quantize m.gguf -o x.gguf
+check 2 "-o OUTPUT is needed, or --dry-run" pare-quantize m.gguf -s int8
+check 2 "--scheme: expected one of keep, f32, f16, bf16, int8, q8_0, q4_0, q4_1" \
+    pare-quantize m.gguf -s int7 -o x.gguf
+check 2 'the pattern "blk.9.*" matches no matrix' \
+    pare-quantize m.gguf -s int8 --skip 'blk.9.*' -o x.gguf
+check 2 'the pattern "*.bias" matches no matrix' \
+    pare-quantize m.gguf -s int8 --override '*.bias=f16' -o x.gguf
+check 2 '--override "blk.0.*=int9": there is no scheme "int9"' \
+    pare-quantize m.gguf -s int8 --override 'blk.0.*=int9' -o x.gguf
+check 2 '--override "int8": expected GLOB=SCHEME' \
+    pare-quantize m.gguf -s int8 --override int8 -o x.gguf
+check 2 "tensor token_embd.weight is I8 already: start from the container before its quantisation" \
+    pare-quantize q.gguf -s q4_0 -o x.gguf
+check 3 "this is a safetensors checkpoint; run pare-convert on it first" \
+    pare-quantize model -s int8 -o x.gguf
+check 5 "nowhere" pare-quantize nowhere -s int8 -o x.gguf
+[ ! -e x.gguf ] || fail "an output was left"
+
+# An input is never overwritten.
+cp m.gguf same.gguf
+ln -s same.gguf link.gguf
+check 2 "the output would replace a file of the input" pare-quantize same.gguf -s int8 -o link.gguf
+check 0 - cmp m.gguf same.gguf
+
+# Numbers that have no place in the format.
+"$edit" "$data/tiny-distilbert/model.safetensors" model/model.safetensors \
+    set pre_classifier.weight 40 nan
+check 0 "" pare-convert -q --tokenizer none --nonfinite keep model -o n.gguf
+check 3 "n.gguf: tensor cls.weight: row 1, column 8 is not finite" \
+    pare-quantize n.gguf -s int8 -o x.gguf
+"$edit" "$data/tiny-distilbert/model.safetensors" model/model.safetensors \
+    set pre_classifier.weight 40 1e9
+check 0 - pare-convert -q --tokenizer none model -o n.gguf
+check 3 "n.gguf: tensor cls.weight: row 1 has values beyond the range of Q8_0" \
+    pare-quantize n.gguf -s q8_0 -o x.gguf
+check 0 - pare-quantize -q n.gguf -s int8 -o y.gguf
+[ ! -e x.gguf ] || fail "an output was left"
+
+# The pretrained MiniLM: a quarter of its size.
+if [ -n "${PARE_MINILM:-}" ]; then
+    check 0 - pare-convert -q "$PARE_MINILM" -o minilm.gguf
+    check 0 - pare-quantize -q minilm.gguf -s int8 -o minilm-int8.gguf
+    before=$(wc -c <"$PARE_MINILM/model.safetensors")
+    after=$(wc -c <minilm-int8.gguf)
+    [ $((after * 100)) -le $((before * 27)) ] || fail "MiniLM: $after of $before bytes"
+    echo "MiniLM as int8: $after of $before bytes"
+else
+    echo "PARE_MINILM is not set: skipped the pretrained MiniLM"
+fi
+finish

@@ -1,0 +1,108 @@
+# pare-train.
+. "$(dirname "$0")/lib.sh"
+
+golden train-help pare-train --help
+
+pare-sample -q --train 300 --dev 60 --seed 5 -o data || exit 2
+sed 's/"n_layers": 2/"n_layers": 1/; s/"dim": 128/"dim": 48/; s/"hidden_dim": 512/"hidden_dim": 96/' \
+    data/config.json >small.json
+start="--config small.json --vocab data/vocab.txt --lr 2e-3 --batch 16 --seed 3"
+data="--train data/train.tsv --dev data/dev.tsv"
+
+# wait_for_lines FILE N JOB: until FILE has N lines; false if JOB ends before that.
+wait_for_lines() {
+    while [ "$(wc -l 2>/dev/null <"$1" || echo 0)" -lt "$2" ]; do
+        kill -0 "$3" 2>/dev/null || return 1
+    done
+}
+
+absent() {
+    for file in "$@"; do
+        [ ! -e "$file" ] || fail "$file is there"
+    done
+}
+
+# From nothing: it learns, names its labels, tells each epoch, leaves one file.
+{
+    printf 'sentence\tlabel\n'
+    for noun in film book meal room device; do
+        for word in very really quite rather truly simply; do
+            printf 'the %s is %s charming\t1\nthe %s is %s dull\tnegative\n' \
+                $noun $word $noun $word
+        done
+    done
+} >easy.tsv
+check 0 "60 of 60 right on dev (100.00 %)" pare-train $start --train easy.tsv \
+    --dev easy.tsv --epochs 19 --metrics m.jsonl -o a.gguf
+absent a.gguf.state a.gguf.state.prev
+check 0 "positive" pare-run a.gguf "the film is charming"
+check 0 "negative" pare-run a.gguf "the room is really dull"
+[ "$(grep -c '"kind":"update"' m.jsonl)" -eq 76 ] || fail "76 updates in the metrics"
+[ "$(grep -c '"dev_accuracy"' m.jsonl)" -eq 19 ] || fail "19 scores in the metrics"
+
+# The same bytes for any number of threads and on every tier.
+for threads in 1 2 3 7; do
+    check 0 - pare-train -q $start $data --epochs 1 --threads $threads -o t$threads.gguf
+    cmp t1.gguf t$threads.gguf || fail "$threads threads give other bytes"
+done
+for tier in scalar avx2 avx512 neon; do
+    pare-train -q $start $data --epochs 1 --cpu $tier -o tier.gguf 2>/dev/null || continue
+    cmp t1.gguf tier.gguf || fail "tier $tier gives other bytes"
+done
+check 0 - pare-train -q $start $data --epochs 1 --seed 4 -o other.gguf
+cmp -s t1.gguf other.gguf && fail "another seed gives the same bytes"
+
+# Killed in the middle, six times, and resumed until it is through. The moments are
+# counted in updates, not in seconds: any machine meets a job that is running.
+long="$start $data --epochs 12 --checkpoint-every 2 --threads 1 -q"
+check 0 - pare-train $long -o whole.gguf --metrics whole.jsonl
+kills=0
+while [ ! -f killed.gguf ]; do
+    pare-train $long -o killed.gguf --metrics killed.jsonl --resume 2>/dev/null &
+    job=$!
+    if [ $kills -lt 6 ]; then
+        wait_for_lines killed.jsonl $((kills * 31 + 7)) $job &&
+            kill -9 $job 2>/dev/null && kills=$((kills + 1))
+    fi
+    wait $job 2>/dev/null
+done
+[ $kills -eq 6 ] || fail "only $kills kills hit a running job"
+cmp whole.gguf killed.gguf || fail "killed and resumed: other bytes"
+strip() { sed 's/,"seconds".*//' "$1"; }
+strip whole.jsonl >whole.txt
+strip killed.jsonl | diff whole.txt - || fail "killed and resumed: other metrics"
+absent killed.gguf.state killed.gguf.state.prev
+
+# SIGTERM: a resume file and exit code 143.
+pare-train $start $data --epochs 200 --threads 1 -q -o term.gguf --metrics term.jsonl \
+    2>term.txt &
+job=$!
+wait_for_lines term.jsonl 5 $job
+kill $job
+wait $job
+[ $? -eq 143 ] || fail "SIGTERM: exit code is not 143"
+grep -q "resumes from term.gguf.state" term.txt || fail "SIGTERM: no word of the resume file"
+[ -f term.gguf.state ] && [ ! -f term.gguf ] || fail "SIGTERM: resume file or no output"
+check 2 "had learning rate 0.002, this one has 0.003" \
+    pare-train $start $data --epochs 200 --lr 3e-3 -o term.gguf --resume
+check 2 "had training data" pare-train $start --train data/dev.tsv --dev data/dev.tsv \
+    --epochs 200 -o term.gguf --resume
+
+# From a container: the classifier is kept, or replaced.
+check 0 "a new classifier of 3 labels" pare-train a.gguf --train easy.tsv --epochs 5 \
+    --lr 1e-3 -o b.gguf --label bad --label good --label negative
+check 0 "good" pare-run b.gguf "the film is charming"
+check 0 - pare-train -q a.gguf --train easy.tsv --epochs 1 --lr 1e-4 -o c.gguf
+check 0 "positive" pare-run c.gguf "the film is charming"
+
+# What makes no sense.
+check 2 "--train FILE is missing" pare-train a.gguf -o d.gguf
+check 2 "--config and --vocab" pare-train $data -o d.gguf
+check 2 "--config is for training from nothing" pare-train a.gguf $start $data -o d.gguf
+check 2 "--state none" pare-train $start $data -o d.gguf --state none --resume
+check 2 "" pare-train a.gguf $data -o a.gguf
+printf 'sentence\tlabel\nfine\t1\nodd\t2\n' >three.tsv
+check 3 "three.tsv:3: label 2 is out of range" pare-train a.gguf --train three.tsv -o d.gguf
+check 3 " of 30: the " pare-train a.gguf $data --lr 1e3 --warmup 0 --clip 0 -o d.gguf --state none
+absent d.gguf
+finish

@@ -1,0 +1,315 @@
+#!/usr/bin/env python3
+"""A second reader of the container, written from docs/FORMAT.md, against the programs.
+
+Development only; needs numpy, gguf and safetensors (checked with numpy 2, gguf 0.19).
+
+    check_gguf.py BIN_FOLDER HF_FOLDER ["ID ID ..." ...]
+
+For every number format: converts and quantises the checkpoint, reads the container with the
+reader below and with the `gguf` package, compares header, keys, tensors and their values
+with one another and with the checkpoint, computes the content hash that pare-inspect
+prints, and runs token ids through a forward in numpy (from the document's equations, in
+double precision; I8 as the document says it runs) against pare-run.
+"""
+import hashlib
+import json
+import math
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+from gguf import GGUFReader, quants
+from gguf.constants import GGMLQuantizationType
+from safetensors.numpy import load_file
+
+TYPES = {0: "F32", 1: "F16", 30: "BF16", 8: "Q8_0", 2: "Q4_0", 3: "Q4_1", 24: "I8"}
+BLOCKS = {"F32": (1, 4), "F16": (1, 2), "BF16": (1, 2), "Q8_0": (32, 34),
+          "Q4_0": (32, 18), "Q4_1": (32, 20), "I8": (1, 1)}
+SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q",
+           12: "d"}
+
+
+# --- the file ---
+
+class Container:
+    def __init__(self, path):
+        self.bytes, self.at = pathlib.Path(path).read_bytes(), 0
+        assert self.take("4s") == b"GGUF" and self.take("I") == 3
+        n_tensors, n_keys = self.take("Q"), self.take("Q")
+        self.keys = dict(self.key() for _ in range(n_keys))
+        infos = [self.tensor() for _ in range(n_tensors)]
+        self.align()
+        start, self.tensors = self.at, {}
+        for name, shape, kind, offset in infos:
+            assert self.at - start == offset, f"{name}: gap"
+            block, size = BLOCKS[kind]
+            size *= math.prod(shape) // block
+            self.tensors[name] = (kind, shape, self.bytes[self.at:self.at + size])
+            self.at += size
+            self.align()
+        assert self.at == len(self.bytes)
+        assert len(self.tensors) == n_tensors and len(self.keys) == n_keys
+
+    def take(self, form):
+        size = struct.calcsize("<" + form)
+        self.at += size
+        value = struct.unpack("<" + form, self.bytes[self.at - size:self.at])
+        return value[0] if len(value) == 1 else value
+
+    def align(self):
+        end = -(-self.at // 32) * 32
+        assert not any(self.bytes[self.at:end])
+        self.at = end
+
+    def text(self):
+        length = self.take("Q")
+        self.at += length
+        return self.bytes[self.at - length:self.at]
+
+    def key(self):
+        name, kind = self.text().decode("ascii"), self.take("I")
+        if kind == 8:
+            return name, (kind, self.text())
+        if kind != 9:
+            return name, (kind, self.take(SCALARS[kind]))
+        element, count = self.take("I"), self.take("Q")
+        if element == 8:
+            return name, (kind, element, [self.text() for _ in range(count)])
+        return name, (kind, element, [self.take(SCALARS[element]) for _ in range(count)])
+
+    def tensor(self):
+        name, n = self.text().decode(), self.take("I")
+        shape = tuple(reversed([self.take("Q") for _ in range(n)]))
+        return name, shape, TYPES[self.take("I")], self.take("Q")
+
+    def value(self, name, default=None):
+        found = self.keys.get(name)
+        return default if found is None else found[-1]
+
+    def content_hash(self):
+        sha = hashlib.sha256()
+
+        def number(*values):
+            for value in values:
+                sha.update(struct.pack("<Q", value))
+
+        def text(value):
+            number(len(value))
+            sha.update(value)
+
+        keys = sorted((k.encode(), v) for k, v in self.keys.items() if k != "pare.history")
+        number(len(keys))
+        for name, value in keys:
+            text(name)
+            number(value[0])
+            if value[0] == 8:
+                text(value[1])
+            elif value[0] != 9:
+                form = "d" if value[0] in (6, 12) else "q" if value[0] in (1, 3, 5, 11) else "Q"
+                sha.update(struct.pack("<" + form, value[1]))
+            else:
+                number(value[1], len(value[2]))
+                for item in value[2]:
+                    if value[1] == 8:
+                        text(item)
+                    else:
+                        sha.update(struct.pack("<" + SCALARS[value[1]], item))
+        number(len(self.tensors))
+        for name, (kind, shape, data) in sorted((k.encode(), v) for k, v in self.tensors.items()):
+            text(name)
+            number(next(n for n, t in TYPES.items() if t == kind), len(shape), *shape, len(data))
+            sha.update(data)
+        return sha.hexdigest()
+
+    def decoded(self, name):
+        """The values of a tensor by the formulas of the document, in double precision."""
+        kind, shape, data = self.tensors[name]
+        if kind == "F32":
+            return np.frombuffer(data, "<f4").reshape(shape).astype(np.float64)
+        if kind == "F16":
+            return np.frombuffer(data, "<f2").reshape(shape).astype(np.float64)
+        if kind == "BF16":
+            bits = np.frombuffer(data, "<u2").astype(np.uint32) << 16
+            return bits.view(np.float32).reshape(shape).astype(np.float64)
+        if kind == "I8":
+            scale = self.decoded(name + "_scale")
+            return np.frombuffer(data, "i1").reshape(shape) * scale[:, None]
+        rows = np.frombuffer(data, "u1").reshape(-1, BLOCKS[kind][1])
+        d = rows[:, 0:2].copy().view("<f2").astype(np.float64)
+        if kind == "Q8_0":
+            return (d * rows[:, 2:].copy().view("i1")).reshape(shape)
+        halves = rows[:, 2 if kind == "Q4_0" else 4:]
+        n = np.concatenate([halves & 15, halves >> 4], axis=1).astype(np.float64)
+        if kind == "Q4_0":
+            return (d * (n - 8)).reshape(shape)
+        return (d * n + rows[:, 2:4].copy().view("<f2")).reshape(shape)
+
+
+# --- what it computes ---
+
+def gelu(x):
+    return x / 2 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+ACTIVATIONS = {
+    b"gelu": gelu, b"relu": lambda x: np.maximum(x, 0),
+    b"gelu_tanh": lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    b"silu": lambda x: x / (1 + np.exp(-x))}
+
+
+def quantised(x):
+    """A token's inputs as a linear layer with I8 weights takes them."""
+    low, high = np.minimum(x.min(1), 0), np.maximum(x.max(1), 0)
+    s = ((high - low) / np.float32(255)).astype(np.float32)[:, None]
+    inverse = np.float32(1) / s
+    z = np.rint(-low[:, None] * inverse)
+    a = np.clip(np.rint(x * inverse + z), 0, 255)
+    return (a - z) * s.astype(np.float64)
+
+
+def forward(c, ids):
+    config = {k: c.value("bert." + k) for k in ("block_count", "attention.head_count")}
+    eps = c.value("bert.attention.layer_norm_epsilon")
+    act = ACTIVATIONS[c.value("pare.activation", b"gelu")]
+    weights = {name: c.decoded(name) for name in c.tensors if not name.endswith("_scale")}
+
+    def linear(name, x):
+        if c.tensors[name + ".weight"][0] == "I8":
+            x = quantised(x.astype(np.float32))
+        return x @ weights[name + ".weight"].T + weights[name + ".bias"]
+
+    def norm(name, x):
+        centred = x - x.mean(1, keepdims=True)
+        scaled = centred / np.sqrt((centred**2).mean(1, keepdims=True) + eps)
+        return scaled * weights[name + ".weight"] + weights[name + ".bias"]
+
+    x = weights["token_embd.weight"][ids] + weights["position_embd.weight"][:len(ids)]
+    if c.value("pare.token_types"):
+        x = x + weights["token_types.weight"][0]
+    x = norm("token_embd_norm", x)
+    heads = config["attention.head_count"]
+    for n in range(config["block_count"]):
+        b = f"blk.{n}."
+        q, k, v = (linear(b + "attn_" + w, x).reshape(len(ids), heads, -1).swapaxes(0, 1)
+                   for w in "qkv")
+        scores = q @ k.swapaxes(1, 2) / math.sqrt(q.shape[2])
+        p = np.exp(scores - scores.max(2, keepdims=True))
+        a = ((p / p.sum(2, keepdims=True)) @ v).swapaxes(0, 1).reshape(len(ids), -1)
+        u = norm(b + "attn_output_norm", linear(b + "attn_output", a) + x)
+        x = norm(b + "layer_output_norm", linear(b + "ffn_down", act(linear(b + "ffn_up", u))) + u)
+    if not c.value("pare.pooler") or not c.value("bert.classifier.output_labels"):
+        return x, None
+    g = np.tanh if c.value("pare.family") == b"bert" else ACTIVATIONS[b"relu"]
+    return x, linear("cls.output", g(linear("cls", x[:1])))[0]
+
+
+# --- against the programs ---
+
+def run(*words):
+    return subprocess.run([str(w) for w in words], check=True, capture_output=True,
+                          text=True).stdout
+
+
+def checkpoint_matrices(folder):
+    """Matrices of the checkpoint by their values' first bytes: names do not matter here."""
+    return {t.tobytes(): t for t in load_file(folder / "model.safetensors").values()
+            if t.ndim == 2 and t.dtype == np.float32}
+
+
+def check_values(c, f32, kind):
+    """Every matrix is the checkpoint's, encoded as `kind` says."""
+    quant = {"Q8_0": GGMLQuantizationType.Q8_0, "Q4_0": GGMLQuantizationType.Q4_0,
+             "Q4_1": GGMLQuantizationType.Q4_1, "BF16": GGMLQuantizationType.BF16}
+    count = 0
+    for name, (stored, shape, data) in c.tensors.items():
+        if stored != kind or name.endswith("_scale") or len(shape) < 2:
+            continue
+        w = np.frombuffer(f32.tensors[name][2], "<f4").reshape(shape)
+        if kind == "F16":
+            expected = w.astype("<f2").tobytes()
+        elif kind == "I8":
+            scale = np.abs(w).max(1) / np.float32(127)
+            assert c.tensors[name + "_scale"][2] == scale.astype("<f4").tobytes(), name
+            safe = np.where(scale == 0, np.float32(1), scale)[:, None]
+            expected = np.clip(np.rint(w / safe), -127, 127).astype("i1").tobytes()
+        elif kind == "F32":
+            expected = data
+        else:
+            expected = quants.quantize(w, quant[kind]).tobytes()
+        assert data == expected, f"{name} as {kind}"
+        count += 1
+    return count
+
+
+def check_gguf_package(path, c):
+    reader = GGUFReader(path)
+    ours = {k for k in reader.fields if not k.startswith("GGUF.")}
+    assert ours == set(c.keys)
+    for name, value in c.keys.items():
+        found = reader.fields[name].contents()
+        mine = value[-1]
+        if value[0] == 8:
+            mine = mine.decode()
+        elif value[0] == 9 and value[1] == 8:
+            mine = [x.decode() for x in mine]
+        assert found == mine or (isinstance(found, float) and math.isclose(found, mine)), name
+    assert [t.name for t in reader.tensors] == list(c.tensors)
+    for t in reader.tensors:
+        kind, shape, data = c.tensors[t.name]
+        assert TYPES[int(t.tensor_type)] == kind
+        assert tuple(int(x) for x in reversed(t.shape)) == shape
+        assert t.data.tobytes() == data
+        if kind != "I8":
+            theirs = quants.dequantize(t.data, t.tensor_type).reshape(shape)
+            scale = np.abs(theirs).max() or 1
+            assert np.abs(theirs - c.decoded(t.name)).max() <= 1e-6 * scale, t.name
+
+
+def check_forward(binaries, path, c, sequences):
+    worst = 0
+    for ids in sequences:
+        out = json.loads(run(binaries / "pare-run", path, "--ids", " ".join(map(str, ids)),
+                             "--hidden"))
+        hidden, logits = forward(c, ids)
+        worst = max(worst, np.abs(np.ravel(out["hidden"]) - hidden.ravel()).max())
+        if logits is not None:
+            worst = max(worst, np.abs(np.array(out["logits"]) - logits).max())
+    return worst
+
+
+def main():
+    binaries, folder = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    with tempfile.TemporaryDirectory() as work:
+        base = pathlib.Path(work) / "f32.gguf"
+        run(binaries / "pare-convert", "-q", folder, "-o", base)
+        f32 = Container(base)
+        matrices = checkpoint_matrices(folder)
+        for name, (_, shape, data) in f32.tensors.items():
+            assert len(shape) < 2 or data in matrices, f"{name} is not in the checkpoint"
+        vocabulary = f32.value("bert.vocab_size")
+        sequences = [[int(w) for w in words.split()] for words in sys.argv[3:]]
+        sequences = sequences or [[i * 7919 % vocabulary for i in range(n)] for n in (1, 2, 13)]
+        for kind in BLOCKS:
+            path = pathlib.Path(work) / (kind + ".gguf")
+            if kind in ("F32", "F16", "BF16"):
+                run(binaries / "pare-convert", "-q", folder, "-d", kind.lower(), "-o", path)
+            else:
+                scheme = "int8" if kind == "I8" else kind.lower()
+                run(binaries / "pare-quantize", "-q", base, "-s", scheme, "-o", path)
+            c = Container(path)
+            check_gguf_package(path, c)
+            count = check_values(c, f32, kind)
+            shown = json.loads(run(binaries / "pare-inspect", "--json", path))
+            assert shown["sha256"] == c.content_hash(), "content hash"
+            history = [json.loads(step) for step in c.value("pare.history")]
+            assert history == shown["history"]
+            worst = check_forward(binaries, path, c, sequences)
+            # A rounding that falls the other way moves an I8 input by one step.
+            assert worst < (0.02 if kind == "I8" else 1e-4), f"{kind}: forward off by {worst}"
+            print(f"{kind:5} {count:3} matrices, {len(c.keys)} keys, forward within {worst:.1e}")
+
+
+main()

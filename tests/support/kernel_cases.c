@@ -1,0 +1,255 @@
+#include "tests/support/kernel_cases.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct guarded guarded_new(size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t body = (bytes + page - 1) / page * page;
+    struct guarded g = {.map_bytes = body + 2 * page};
+    g.map = mmap(NULL, g.map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                 -1, 0);
+    if (g.map == MAP_FAILED || mprotect(g.map, page, PROT_NONE) ||
+        mprotect(g.map + page + body, page, PROT_NONE))
+        abort();
+    g.data = g.map + page + body - bytes;
+    return g;
+}
+
+void guarded_free(struct guarded g)
+{
+    munmap(g.map, g.map_bytes);
+}
+
+uint64_t case_random(uint64_t *state)
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+float case_float(uint64_t *state, enum case_kind kind)
+{
+    static const float specials[] = {
+        0.0f, -0.0f,  1e-42f, -1e-42f, 3.4028235e38f, INFINITY, -INFINITY,
+        NAN,  1e-30f, -88.0f, 88.7f,   -104.0f,       -3.4e38f, 16777216.0f};
+    uint64_t r = case_random(state);
+    if (kind == CASE_SPECIAL && r % 7 == 0)
+        return specials[(r >> 8) % (sizeof specials / sizeof specials[0])];
+    float value = ((float)(int32_t)(r >> 32)) * 0x1p-29f;
+    if (kind == CASE_WIDE)
+        value = ldexpf(value, (int)(r % 200) - 100);
+    return value;
+}
+
+struct guarded case_floats(uint64_t *state, size_t n, enum case_kind kind)
+{
+    struct guarded g = guarded_new(n * sizeof(float));
+    for (size_t i = 0; i < n; i++)
+        ((float *)g.data)[i] = case_float(state, kind);
+    return g;
+}
+
+struct guarded case_bytes(uint64_t *state, size_t n)
+{
+    struct guarded g = guarded_new(n);
+    for (size_t i = 0; i < n; i++)
+        ((unsigned char *)g.data)[i] = (unsigned char)case_random(state);
+    return g;
+}
+
+const char *case_name(int function)
+{
+    static const char *const acts[] = {"none", "gelu", "gelu_tanh",
+                                       "relu", "tanh", "silu"};
+    static const char *const backs[] = {"none_backward",      "gelu_backward",
+                                        "gelu_tanh_backward", "relu_backward",
+                                        "tanh_backward",      "silu_backward"};
+    static const char *const rest[] = {"add",
+                                       "add_to",
+                                       "axpy",
+                                       "scale",
+                                       "dot",
+                                       "sum",
+                                       "max",
+                                       "softmax",
+                                       "softmax_backward",
+                                       "logsumexp",
+                                       "layer_norm",
+                                       "layer_norm_backward",
+                                       "quantize_u8",
+                                       "dequantize_acc",
+                                       "adamw",
+                                       "sum_squares",
+                                       "decode_f16",
+                                       "decode_bf16",
+                                       "decode_q8_0",
+                                       "decode_q4_0",
+                                       "decode_q4_1",
+                                       "pack",
+                                       "pack_copy"};
+    if (function < CASE_ACTIVATE_BACKWARD)
+        return acts[function];
+    if (function < CASE_ADD)
+        return backs[function - CASE_ACTIVATE_BACKWARD];
+    return rest[function - CASE_ADD];
+}
+
+const size_t case_sizes[CASE_SIZES] = {
+    0,  1,  2,  3,   7,   8,   9,   15,  16,  17,  31,  32,  33,   47,   48,   49,
+    63, 64, 65, 127, 128, 129, 255, 256, 257, 384, 768, 771, 1000, 3072, 3073, 4099};
+
+static void case_put(struct case_output *out, const void *data, size_t bytes)
+{
+    if (out->bytes + bytes > out->capacity) {
+        out->capacity = 2 * out->capacity + bytes;
+        out->data = realloc(out->data, out->capacity);
+        if (!out->data)
+            abort();
+    }
+    if (bytes)
+        memcpy(out->data + out->bytes, data, bytes);
+    out->bytes += bytes;
+}
+
+void case_put_floats(struct case_output *out, const float *data, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float value = data[i];
+        uint32_t bits = 0x7fc00000;
+        if (value == value)
+            memcpy(&bits, &value, sizeof bits);
+        case_put(out, &bits, sizeof bits);
+    }
+}
+
+static void case_decode(const struct pare_kernels *k, int function, size_t n, float *y,
+                        uint64_t *seed)
+{
+    size_t bytes = function == CASE_DECODE_Q8_0   ? n / 32 * 34
+                   : function == CASE_DECODE_Q4_0 ? n / 32 * 18
+                   : function == CASE_DECODE_Q4_1 ? n / 32 * 20
+                                                  : 2 * n;
+    struct guarded x = case_bytes(seed, bytes);
+    switch (function) {
+    case CASE_DECODE_F16: k->decode_f16(y, x.data, n); break;
+    case CASE_DECODE_BF16: k->decode_bf16(y, x.data, n); break;
+    case CASE_DECODE_Q8_0: k->decode_q8_0(y, x.data, n); break;
+    case CASE_DECODE_Q4_0: k->decode_q4_0(y, x.data, n); break;
+    default: k->decode_q4_1(y, x.data, n); break;
+    }
+    guarded_free(x);
+}
+
+/* n words of a few rows, which lie a little apart; heights and widths as the GEMM's. */
+static void case_pack(const struct pare_kernels *k, int function, size_t n,
+                      struct case_output *out, uint64_t *seed)
+{
+    static const size_t rows_of[] = {1, 3, 4, 5, 6, 8, 11, 13, 14, 16, 17, 32};
+    size_t rows = rows_of[n % 12], width = rows + n % 3;
+    size_t stride = function == CASE_PACK ? 4 * n + n % 5 : 4 * rows + n % 5;
+    size_t lines = function == CASE_PACK ? rows : n;
+    struct guarded x = case_bytes(seed, n ? (lines - 1) * stride + stride - n % 5 : 0);
+    struct guarded y = guarded_new(n ? ((n - 1) * width + rows) * 4 : 0);
+    if (function == CASE_PACK)
+        k->pack(y.data, width, x.data, stride, rows, n);
+    else
+        k->pack_copy(y.data, width, x.data, stride, rows, n);
+    case_put(out, y.data, n ? ((n - 1) * width + rows) * 4 : 0);
+    guarded_free(x);
+    guarded_free(y);
+}
+
+static void case_dequantize(const struct pare_kernels *k, size_t n, float *y,
+                            const float *x, const float *bias, uint64_t *seed)
+{
+    struct guarded acc = case_bytes(seed, 4 * n), sums = case_bytes(seed, 4 * n);
+    for (size_t i = 0; i < n; i++)
+        ((int32_t *)sums.data)[i] >>= 8;
+    int32_t zero = (int32_t)(case_random(seed) % 256);
+    if (case_random(seed) % 4 == 0)
+        bias = NULL;
+    k->dequantize_acc(y, acc.data, zero, 0.37f, sums.data, x, bias, n);
+    guarded_free(acc);
+    guarded_free(sums);
+}
+
+void case_run(const struct pare_kernels *k, int function, size_t n, enum case_kind kind,
+              struct case_output *out)
+{
+    uint64_t seed = (uint64_t)function * 1000003 + n * 7919 + (uint64_t)kind;
+    if (function >= CASE_DECODE_Q8_0 && function <= CASE_DECODE_Q4_1)
+        n = n / 32 * 32;
+    struct guarded gy = case_floats(&seed, n, kind), gx = case_floats(&seed, n, kind);
+    struct guarded gz = case_floats(&seed, n, kind), gw = case_floats(&seed, n, kind);
+    struct guarded gq = guarded_new(n);
+    float *y = gy.data, *x = gx.data, *z = gz.data, *w = gw.data, a = 0.123f;
+    float one[2] = {0, 0};
+    int32_t zero = 0;
+    double square;
+    switch (function) {
+    case CASE_ADD: k->add(y, x, n); break;
+    case CASE_ADD_TO: k->add_to(y, x, z, n); break;
+    case CASE_AXPY: k->axpy(y, a, x, n); break;
+    case CASE_SCALE: k->scale(y, a, n); break;
+    case CASE_DOT: one[0] = k->dot(y, x, n); break;
+    case CASE_SUM: one[0] = k->sum(x, n); break;
+    case CASE_MAX: one[0] = k->max(x, n); break;
+    case CASE_SOFTMAX: k->softmax(y, a, n); break;
+    case CASE_SOFTMAX_BACKWARD: k->softmax_backward(y, x, a, n); break;
+    case CASE_LOGSUMEXP: one[0] = k->logsumexp(x, n); break;
+    case CASE_LAYER_NORM: k->layer_norm(y, x, z, w, 1e-5f, n, &one[0], &one[1]); break;
+    case CASE_LAYER_NORM_BACKWARD:
+        k->layer_norm_backward(y, z, x, w, 0.01f, 1.7f, n);
+        break;
+    case CASE_QUANTIZE:
+        k->quantize_u8(gq.data, x, n, one, &zero);
+        case_put(out, gq.data, n);
+        break;
+    case CASE_DEQUANTIZE: case_dequantize(k, n, y, x, z, &seed); break;
+    case CASE_ADAMW:
+        for (size_t i = 0; i < n; i++)
+            w[i] = fabsf(w[i]);
+        k->adamw(y, x, w, z, n,
+                 &(struct pare_adamw){.beta1 = 0.9f,
+                                      .beta2 = 0.999f,
+                                      .eps = 1e-8f,
+                                      .lr = 3e-4f,
+                                      .weight_decay = 0.01f,
+                                      .bias_correction1 = 0.271f,
+                                      .bias_correction2 = 0.003f,
+                                      .grad_scale = 0.5f});
+        break;
+    case CASE_SUM_SQUARES:
+        square = k->sum_squares(x, n);
+        if (square != square)
+            square = 0;
+        case_put(out, &square, sizeof square);
+        break;
+    case CASE_DECODE_F16:
+    case CASE_DECODE_BF16:
+    case CASE_DECODE_Q8_0:
+    case CASE_DECODE_Q4_0:
+    case CASE_DECODE_Q4_1: case_decode(k, function, n, y, &seed); break;
+    case CASE_PACK:
+    case CASE_PACK_COPY: case_pack(k, function, n, out, &seed); break;
+    default:
+        if (function < CASE_ACTIVATE_BACKWARD)
+            k->activate((enum pare_activation)function, y, x, n);
+        else
+            k->activate_backward(
+                (enum pare_activation)(function - CASE_ACTIVATE_BACKWARD), y, z, x, n);
+    }
+    case_put_floats(out, y, n);
+    case_put_floats(out, x, n);
+    case_put_floats(out, w, n);
+    case_put_floats(out, one, 2);
+    case_put(out, &zero, sizeof zero);
+    guarded_free(gy);
+    guarded_free(gx);
+    guarded_free(gz);
+    guarded_free(gw);
+    guarded_free(gq);
+}

@@ -1,0 +1,36 @@
+#!/bin/sh
+# arm64_digest.sh [BUILD_FOLDER]: builds kernel_digest for 64-bit ARM, runs it under
+# qemu-user for each ARM tier, and compares with the native BUILD_FOLDER/tests/kernel_digest
+# when that exists. Needs gcc-aarch64-linux-gnu and qemu-user-static.
+set -eu
+cd "$(dirname "$0")/../.."
+native=${1:-}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cc=${ARM64_CC:-aarch64-linux-gnu-gcc}
+flags="-ffp-contract=off -fno-math-errno -fopenmp -D_GNU_SOURCE -I."
+for source in runtime/kernels/*.c runtime/tensor/*.c runtime/base/alloc.c \
+    runtime/base/arena.c runtime/base/error.c runtime/base/parallel.c \
+    tests/support/kernel_cases.c tests/tools/kernel_digest.c; do
+    case $source in
+    *_avx*) continue ;;
+    *_neondot.c) tier="-O3 -march=armv8.2-a+dotprod" ;;
+    *_neon.c) tier="-O3" ;;
+    *) tier="-O2" ;;
+    esac
+    # shellcheck disable=SC2086
+    $cc $flags $tier -c "$source" -o "$work/$(echo "$source" | tr / _).o"
+done
+$cc -fopenmp -static -Wl,--no-warnings "$work"/*.o -lm -o "$work/digest"
+status=0
+for tier in scalar neon neondot; do
+    qemu-aarch64-static -cpu max "$work/digest" $tier >"$work/$tier.txt"
+done
+cmp "$work/scalar.txt" "$work/neon.txt" || status=1
+cmp "$work/scalar.txt" "$work/neondot.txt" || status=1
+if [ -n "$native" ]; then
+    "$native/tests/kernel_digest" >"$work/native.txt"
+    cmp "$work/native.txt" "$work/neon.txt" || { diff "$work/native.txt" "$work/neon.txt"; status=1; }
+fi
+[ $status = 0 ] && echo "equal: $(wc -l <"$work/neon.txt") digests"
+exit $status

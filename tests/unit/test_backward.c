@@ -1,0 +1,186 @@
+/* The backward pass against finite differences of the forward, and its promises: same
+ * bits for any thread count and tier, sums of several batches. Against PyTorch's
+ * gradients: test_gradients.c. */
+#include "tests/support/toy_training.h"
+
+#include <stdio.h>
+
+#include "runtime/base/alloc.h"
+#include "runtime/base/parallel.h"
+
+/* Central differences of steps h and h / 2, extrapolated: error of order h^4. */
+static double slope(struct toy *toy, size_t begin, size_t end, const float *direction,
+                    float h)
+{
+    float *value = toy->params->value;
+    float kept[1024];
+    cr_assert(end - begin <= 1024);
+    memcpy(kept, value + begin, (end - begin) * sizeof *kept);
+    double estimate[2];
+    for (int half = 0; half < 2; half++) {
+        double step = half ? h / 2 : h, loss[2];
+        for (int side = 0; side < 2; side++) {
+            for (size_t k = begin; k < end; k++)
+                value[k] = (float)((double)kept[k - begin] +
+                                   (side ? -step : step) * (double)direction[k - begin]);
+            loss[side] = toy_loss(toy);
+        }
+        estimate[half] = (loss[0] - loss[1]) / (2 * step);
+    }
+    memcpy(value + begin, kept, (end - begin) * sizeof *kept);
+    return (4 * estimate[1] - estimate[0]) / 3;
+}
+
+static void expect_near(double found, double expected, const char *what)
+{
+    cr_assert_float_eq(found, expected, 1e-4 + 4e-3 * fabs(expected),
+                       "%s: gradient %.7g, finite differences %.7g", what, found,
+                       expected);
+}
+
+/* Every tensor: eight elements (all of a small one), and all of them at once along random
+ * signs, which no wrong element survives. */
+static void check_gradients(const struct pare_config *config,
+                            const struct pare_dropout *dropout)
+{
+    struct toy toy;
+    toy_open(&toy, config, dropout);
+    struct pare_params *params = toy.params;
+    double loss = toy_gradient(&toy, 0);
+    expect_near(loss, toy_loss(&toy), "the loss itself");
+    for (size_t i = 0; i < params->plan.count; i++) {
+        const size_t begin = params->start[i], n = params->start[i + 1] - begin;
+        const char *name = params->plan.slots[i].name;
+        struct pare_rng rng = {.seed = 5, .stream = i};
+        const float one = 1;
+        for (size_t sample = 0; sample < (n < 8 ? n : 8); sample++) {
+            size_t k = begin + (n <= 8 ? sample : (size_t)pare_rng_below(&rng, n));
+            expect_near((double)params->grad[k], slope(&toy, k, k + 1, &one, 0.02f),
+                        name);
+        }
+        float direction[1024];
+        double along = 0;
+        for (size_t k = 0; k < n; k++) {
+            direction[k] = pare_rng_next(&rng) & 1 ? 1.0f : -1.0f;
+            along += (double)direction[k] * (double)params->grad[begin + k];
+        }
+        expect_near(along, slope(&toy, begin, begin + n, direction, 0.004f), name);
+    }
+    toy_close(&toy);
+}
+
+static const struct pare_dropout mask = {.seed = 3, .step = 41};
+
+Test(backward, bert_agrees_with_finite_differences)
+{
+    struct pare_config config = toy_config(PARE_BERT, PARE_ACT_GELU);
+    check_gradients(&config, NULL);
+}
+
+Test(backward, bert_with_dropout_agrees_with_finite_differences)
+{
+    struct pare_config config = toy_config_with_dropout(PARE_BERT, PARE_ACT_GELU_TANH);
+    check_gradients(&config, &mask);
+}
+
+Test(backward, distilbert_agrees_with_finite_differences)
+{
+    struct pare_config config = toy_config(PARE_DISTILBERT, PARE_ACT_GELU);
+    check_gradients(&config, NULL);
+}
+
+Test(backward, distilbert_with_dropout_agrees_with_finite_differences)
+{
+    struct pare_config config = toy_config_with_dropout(PARE_DISTILBERT, PARE_ACT_SILU);
+    check_gradients(&config, &mask);
+}
+
+Test(backward, relu_blocks_agree_with_finite_differences)
+{
+    struct pare_config config = toy_config(PARE_BERT, PARE_ACT_RELU);
+    config.layers = 1;
+    check_gradients(&config, NULL);
+}
+
+Test(backward, a_classifier_without_a_pooler_agrees_with_finite_differences)
+{
+    struct pare_config config = toy_config_with_dropout(PARE_BERT, PARE_ACT_GELU);
+    config.has_pooler = 0;
+    config.layers = 3;
+    check_gradients(&config, &mask);
+}
+
+Test(backward, two_batches_accumulate_to_their_sum)
+{
+    struct pare_config config = toy_config_with_dropout(PARE_BERT, PARE_ACT_GELU);
+    struct toy toy;
+    toy_open(&toy, &config, &mask);
+    const size_t total = toy.params->total;
+    float *first;
+    TOY_OK(pare_alloc(&first, total, sizeof *first, err));
+    toy_gradient(&toy, 0);
+    memcpy(first, toy.params->grad, total * sizeof *first);
+    static const uint32_t starts[] = {0, 3, 7};
+    static const int32_t ids[] = {13, 14, 1, 2, 3, 4, 13};
+    struct pare_batch whole = toy.batch;
+    toy.batch =
+        (struct pare_batch){.n_seq = 2, .n_tokens = 7, .ids = ids, .starts = starts};
+    toy_gradient(&toy, 1);
+    float *sum;
+    TOY_OK(pare_alloc(&sum, total, sizeof *sum, err));
+    memcpy(sum, toy.params->grad, total * sizeof *sum);
+    toy_gradient(&toy, 0); /* the second batch alone */
+    for (size_t k = 0; k < total; k++)
+        cr_assert_float_eq(sum[k], first[k] + toy.params->grad[k], 2e-6, "element %zu",
+                           k);
+    toy.batch = whole;
+    toy_gradient(&toy, 0); /* rows that only the second batch used are zero again */
+    cr_assert_arr_eq(toy.params->grad, first, total * sizeof *first);
+    pare_free(first);
+    pare_free(sum);
+    toy_close(&toy);
+}
+
+Test(backward, touched_rows_are_the_tokens_of_the_batch_in_order)
+{
+    struct pare_config config = toy_config(PARE_DISTILBERT, PARE_ACT_GELU);
+    struct toy toy;
+    toy_open(&toy, &config, NULL);
+    toy_gradient(&toy, 0);
+    static const uint32_t expected[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 16};
+    cr_assert_eq(toy.params->n_touched, 11);
+    cr_assert_arr_eq(toy.params->touched, expected, sizeof expected);
+    toy_close(&toy);
+}
+
+/* Wide enough that every step is cut into several tiles. */
+Test(backward, gradients_do_not_depend_on_threads_or_tier)
+{
+    struct pare_config config = toy_config_with_dropout(PARE_BERT, PARE_ACT_GELU);
+    config.hidden = 156;
+    config.ffn = 331;
+    struct toy toy;
+    toy_open(&toy, &config, &mask);
+    static const int threads[] = {1, 2, 3, 7};
+    char expected[65] = "", found[65];
+    for (int tier = 0; pare_cpu_tier(tier); tier++) {
+        TOY_OK(pare_cpu_select(pare_cpu_tier(tier), err));
+        for (size_t i = 0; i < sizeof threads / sizeof threads[0]; i++) {
+            pare_set_threads(threads[i]);
+            toy_gradient(&toy, 0);
+            /* Negative zeros count as what they are: bits. */
+            uint64_t hash = 14695981039346656037u;
+            for (size_t k = 0; k < toy.params->total; k++) {
+                uint32_t bits;
+                memcpy(&bits, &toy.params->grad[k], sizeof bits);
+                hash = (hash ^ bits) * 1099511628211u;
+            }
+            snprintf(found, sizeof found, "%016llx", (unsigned long long)hash);
+            if (!*expected)
+                memcpy(expected, found, sizeof found);
+            cr_assert_str_eq(found, expected, "tier %s, %d threads", pare_cpu_tier(tier),
+                             threads[i]);
+        }
+    }
+    toy_close(&toy);
+}
