@@ -8,6 +8,8 @@
 #include "runtime/base/parallel.h"
 #include "runtime/tensor/gemm.h"
 
+#define ADD_TILE 16384 /* floats of a task in sums of gradients */
+
 /* What all steps need. */
 struct pass {
     struct pare_params *params;
@@ -15,6 +17,7 @@ struct pass {
     const struct pare_batch *batch;
     const struct pare_dropout *dropout;
     const struct pare_acts *acts;
+    const struct pare_loss_grads *grads;
     int accumulate;
     struct pare_arena *scratch;
     struct pare_error *err;
@@ -193,6 +196,18 @@ static struct rows first_rows(const struct pass *p, const struct pare_block_acts
     return r;
 }
 
+static void add_tile(void *context, size_t begin, size_t end)
+{
+    float *const *pair = context;
+    pare_kernels()->add(pair[0] + begin, pair[1] + begin, end - begin);
+}
+
+static void add_rows(float *y, float *x, size_t n)
+{
+    float *pair[] = {y, x};
+    pare_parallel_for(n, ADD_TILE, add_tile, pair);
+}
+
 static void scatter(const struct pass *p, float *to, const float *from)
 {
     memset(to, 0, p->T * p->C * sizeof *to);
@@ -200,10 +215,17 @@ static void scatter(const struct pass *p, float *to, const float *from)
         memcpy(to + p->first_row[s] * p->C, from + s * p->C, p->C * sizeof *to);
 }
 
-/* The last block: only first tokens have a gradient, so the upper half, three quarters of
- * the block's work, runs on those rows alone. Zero rows would add nothing. */
+/* The last block: unless its output has a gradient of its own, only first tokens have
+ * one, so the upper half, three quarters of the block's work, runs on those rows alone.
+ * Zero rows would add nothing. */
 static enum pare_status last_upper_half(const struct pass *p, uint32_t l)
 {
+    if (p->grads->hidden && p->grads->hidden[l + 1]) {
+        struct rows all = all_rows(&p->acts->blocks[l], p->T);
+        scatter(p, p->dx, p->dfirst);
+        add_rows(p->dx, p->grads->hidden[l + 1], p->T * p->C);
+        return upper_half(p, l, &all, p->dx, p->dcontext);
+    }
     struct rows rows = first_rows(p, &p->acts->blocks[l]);
     float *compact = p->dfeatures; /* free by now */
     PARE_TRY(upper_half(p, l, &rows, p->dfirst, compact));
@@ -221,16 +243,35 @@ static enum pare_status lower_half(const struct pass *p, uint32_t l)
     PARE_TRY(pare_backward_attention(&p->params->config, p->batch, a, p->acts->prob_start,
                                      p->dropout, site, p->dcontext, p->dqkv, p->scratch,
                                      p->err));
+    if (p->grads->qkv && p->grads->qkv[l])
+        add_rows(p->dqkv, p->grads->qkv[l], p->T * 3 * p->C);
     return linear(p, &p->params->blocks[l].qkv, p->T, 3 * p->C, p->C, a->input, p->dqkv,
                   p->dx, 1);
 }
 
 /* --- Head and embedding ----------------------------------------------------------- */
 
+/* A head that no loss looks at. */
+static void no_head(const struct pass *p)
+{
+    struct pare_params *params = p->params;
+    memset(p->dfirst, 0, p->B * p->C * sizeof *p->dfirst);
+    if (p->accumulate)
+        return;
+    if (params->config.has_pooler) {
+        memset(params->grad + params->pooler.weight, 0, p->C * p->C * sizeof(float));
+        memset(params->grad + params->pooler.bias, 0, p->C * sizeof(float));
+    }
+}
+
 /* features = dropout(act(first Wp^T + b)), or dropout(first) without a pooler;
  * logits = features W^T + b. Makes dfirst. */
 static enum pare_status head(const struct pass *p, const float *dlogits)
 {
+    if (!p->params->config.labels) {
+        no_head(p);
+        return PARE_OK;
+    }
     const struct pare_config *config = &p->params->config;
     const struct pare_acts *acts = p->acts;
     const float *features = config->has_pooler ? acts->pooled : acts->first;
@@ -334,15 +375,15 @@ enum pare_status pare_backward(struct pare_params *params, const float *weights,
                                const struct pare_loss_grads *grads, int accumulate,
                                struct pare_backward *work, struct pare_error *err)
 {
-    if (!acts->tape || !params->config.labels)
-        return pare_fail(err, PARE_ERR_INTERNAL,
-                         "a backward pass needs a tape and a classifier");
+    if (!acts->tape)
+        return pare_fail(err, PARE_ERR_INTERNAL, "a backward pass needs a tape");
     struct pass pass = {
         .params = params,
         .weights = weights,
         .batch = batch,
         .dropout = dropout,
         .acts = acts,
+        .grads = grads,
         .accumulate = accumulate,
         .scratch = &work->scratch,
         .err = err,
@@ -359,10 +400,14 @@ enum pare_status pare_backward(struct pare_params *params, const float *weights,
             PARE_TRY(last_upper_half(p, l));
         } else {
             struct rows rows = all_rows(&acts->blocks[l], p->T);
+            if (grads->hidden && grads->hidden[l + 1])
+                add_rows(p->dx, grads->hidden[l + 1], p->T * p->C);
             PARE_TRY(upper_half(p, l, &rows, p->dx, p->dcontext));
         }
         PARE_TRY(lower_half(p, l));
     }
+    if (grads->hidden && grads->hidden[0])
+        add_rows(p->dx, grads->hidden[0], p->T * p->C);
     embedding(p);
     return PARE_OK;
 }

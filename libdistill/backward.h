@@ -1,7 +1,8 @@
-/* The backward half of runtime/model/forward.c: gradients of every parameter from the
- * gradient of the logits, by the chain rule applied to the equations of forward.h in
- * reverse (Rumelhart, Hinton, Williams 1986). Nothing is derived automatically; each step
- * stands in backward.c beside its forward equation.
+/* The backward half of runtime/model/forward.c: gradients of every parameter from those
+ * of the logits, of hidden states and of queries, keys and values, by the chain rule
+ * applied to the equations of forward.h in reverse (Rumelhart, Hinton, Williams 1986).
+ * Nothing is derived automatically; each step stands in backward.c beside its forward
+ * equation.
  *
  * Every sum has a fixed order: products run over tokens or features ascending with one
  * accumulator an output, bias and norm gradients over tokens ascending, embedding rows

@@ -22,11 +22,51 @@ double pare_cross_entropy(const float *logits, size_t labels, const int32_t *lab
     return sum;
 }
 
-/* d/dz (log sum exp(z) - z[label]) = softmax(z) - onehot(label) */
-static double cross_entropy(void *context, const struct pare_loss_input *input,
-                            const struct pare_loss_grads *grads)
+static enum pare_status zeros(struct pare_arena *arena, float **out, size_t n,
+                              struct pare_error *err)
 {
-    (void)context;
+    PARE_TRY(pare_arena_alloc(arena, out, n, sizeof **out, err));
+    memset(*out, 0, n * sizeof **out);
+    return PARE_OK;
+}
+
+/* (*out)[i] is `n` zeros where wanted[i], else NULL. */
+static enum pare_status zeros_where(struct pare_arena *arena, float ***out,
+                                    const uint8_t *wanted, size_t count, size_t n,
+                                    struct pare_error *err)
+{
+    *out = NULL;
+    if (!wanted)
+        return PARE_OK;
+    PARE_TRY(pare_arena_alloc(arena, out, count, sizeof **out, err));
+    for (size_t i = 0; i < count; i++) {
+        (*out)[i] = NULL;
+        if (wanted[i])
+            PARE_TRY(zeros(arena, &(*out)[i], n, err));
+    }
+    return PARE_OK;
+}
+
+enum pare_status
+pare_loss_grads_new(const struct pare_loss *loss, const struct pare_config *config,
+                    const struct pare_batch *batch, struct pare_arena *arena,
+                    struct pare_loss_grads *grads, struct pare_error *err)
+{
+    const size_t TC = batch->n_tokens * config->hidden;
+    *grads = (struct pare_loss_grads){0};
+    if (config->labels)
+        PARE_TRY(zeros(arena, &grads->logits, batch->n_seq * config->labels, err));
+    PARE_TRY(
+        zeros_where(arena, &grads->hidden, loss->hidden, config->layers + 1, TC, err));
+    return zeros_where(arena, &grads->qkv, loss->qkv, config->layers, 3 * TC, err);
+}
+
+/* d/dz (log sum exp(z) - z[label]) = softmax(z) - onehot(label) */
+static enum pare_status cross_entropy(void *context, const struct pare_loss_input *input,
+                                      const struct pare_loss_grads *grads, double *parts,
+                                      struct pare_error *err)
+{
+    (void)context, (void)err;
     const struct pare_kernels *kernels = pare_kernels();
     const size_t B = input->batch->n_seq, labels = input->config->labels;
     memcpy(grads->logits, input->acts->logits, B * labels * sizeof(float));
@@ -37,10 +77,13 @@ static double cross_entropy(void *context, const struct pare_loss_input *input,
         kernels->scale(dz, input->scale, labels);
     }
     uint64_t correct;
-    return pare_cross_entropy(input->acts->logits, labels, input->labels, B, &correct);
+    parts[0] =
+        pare_cross_entropy(input->acts->logits, labels, input->labels, B, &correct);
+    return PARE_OK;
 }
 
 struct pare_loss pare_loss_cross_entropy(void)
 {
-    return (struct pare_loss){.run = cross_entropy};
+    static const char *const names[] = {"hard"};
+    return (struct pare_loss){.run = cross_entropy, .n_parts = 1, .part_names = names};
 }

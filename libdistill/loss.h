@@ -1,7 +1,9 @@
-/* Losses: what the forward computed goes in, a number and its gradient come out.
+/* Losses: what the forward computed goes in, a number and its gradients come out.
  *
  * A loss is a function and its context, so that the trainer does not know which one it
- * minimises; pare_loss_cross_entropy needs no context.
+ * minimises. It may look at anything the forward computed, and says which hidden states
+ * and which queries, keys and values it has gradients for; the backward pass adds them
+ * where they belong. pare_loss_cross_entropy needs no context and the logits alone.
  */
 #ifndef PARE_DISTILL_LOSS_H
 #define PARE_DISTILL_LOSS_H
@@ -24,16 +26,33 @@ struct pare_loss_input {
 /* Gradient of scale * (sum of the sequences' losses) with respect to what the forward
  * computed; pare_backward continues from here. */
 struct pare_loss_grads {
-    float *logits; /* [B, labels] */
+    float *logits;  /* [B, labels] */
+    float **hidden; /* [L + 1] of [T, C]: the embedding's output, then the blocks'; NULL,
+                       or an entry NULL: no gradient */
+    float **qkv;    /* [L] of [T, 3C], likewise */
 };
 
+#define PARE_LOSS_PARTS 8 /* most terms a loss is told apart in */
+
 struct pare_loss {
-    /* Overwrites *grads; returns the unscaled sum of the sequences' losses, added in the
-     * order of the batch. */
-    double (*run)(void *context, const struct pare_loss_input *input,
-                  const struct pare_loss_grads *grads);
+    /* Fills *grads, which are zero, and parts, which are too. parts[i]: the unscaled,
+     * weighted sum of the sequences' losses of term i, added in the order of the batch;
+     * what is minimised is scale times the sum of the parts. */
+    enum pare_status (*run)(void *context, const struct pare_loss_input *input,
+                            const struct pare_loss_grads *grads, double *parts,
+                            struct pare_error *err);
     void *context;
+    int n_parts;
+    const char *const *part_names; /* [n_parts] */
+    const uint8_t *hidden;         /* [L + 1] which gradients it makes; NULL: none */
+    const uint8_t *qkv;            /* [L] */
 };
+
+/* Zeroed gradients for what `loss` asks for, from the arena. */
+enum pare_status
+pare_loss_grads_new(const struct pare_loss *loss, const struct pare_config *config,
+                    const struct pare_batch *batch, struct pare_arena *arena,
+                    struct pare_loss_grads *grads, struct pare_error *err) PARE_CHECKED;
 
 /* Softmax cross-entropy with the labels: log sum exp(z) - z[label]. */
 struct pare_loss pare_loss_cross_entropy(void);

@@ -84,10 +84,41 @@ static enum pare_status find_offsets(struct pare_params *params, struct pare_err
     return PARE_OK;
 }
 
-static enum pare_status lay_out(struct pare_params *params, struct pare_error *err)
+/* Appends the extras to the model's slots. */
+static enum pare_status add_extras(struct pare_params *params,
+                                   const struct pare_extra *extras, size_t n,
+                                   struct pare_error *err)
+{
+    struct pare_plan *plan = &params->plan;
+    params->n_model = plan->count;
+    if (!n)
+        return PARE_OK;
+    struct pare_slot *slots;
+    PARE_TRY(
+        pare_arena_alloc(&params->arena, &slots, plan->count + n, sizeof *slots, err));
+    memcpy(slots, plan->slots, plan->count * sizeof *slots);
+    for (size_t i = 0; i < n; i++) {
+        struct pare_slot *slot = &slots[plan->count + i];
+        *slot = (struct pare_slot){
+            .role = extras[i].decays ? PARE_ROLE_HEAD : PARE_ROLE_BIAS,
+            .layer = -1,
+            .n_dims = 2,
+            .shape = {extras[i].rows, extras[i].columns},
+        };
+        snprintf(slot->name, sizeof slot->name, "%s", extras[i].name);
+    }
+    plan->slots = slots;
+    plan->count += n;
+    return PARE_OK;
+}
+
+static enum pare_status lay_out(struct pare_params *params,
+                                const struct pare_extra *extras, size_t n,
+                                struct pare_error *err)
 {
     struct pare_arena *arena = &params->arena;
     PARE_TRY(pare_plan_make(&params->config, arena, &params->plan, err));
+    PARE_TRY(add_extras(params, extras, n, err));
     PARE_TRY(pare_arena_alloc(arena, &params->start, params->plan.count + 1,
                               sizeof *params->start, err));
     for (size_t i = 0; i < params->plan.count; i++) {
@@ -109,11 +140,18 @@ static enum pare_status lay_out(struct pare_params *params, struct pare_error *e
 enum pare_status pare_params_new(const struct pare_config *config,
                                  struct pare_params **out, struct pare_error *err)
 {
+    return pare_params_new_with(config, NULL, 0, out, err);
+}
+
+enum pare_status pare_params_new_with(const struct pare_config *config,
+                                      const struct pare_extra *extras, size_t n,
+                                      struct pare_params **out, struct pare_error *err)
+{
     *out = NULL;
     struct pare_params *params;
     PARE_TRY(pare_alloc(&params, 1, sizeof *params, err));
     params->config = *config;
-    enum pare_status status = lay_out(params, err);
+    enum pare_status status = lay_out(params, extras, n, err);
     if (status != PARE_OK) {
         pare_params_free(params);
         return status;
@@ -225,7 +263,7 @@ enum pare_status pare_params_load(struct pare_params *params,
                                   size_t *drawn, struct pare_error *err)
 {
     *drawn = 0;
-    for (size_t i = 0; i < params->plan.count; i++) {
+    for (size_t i = 0; i < params->n_model; i++) {
         const struct pare_slot *slot = &params->plan.slots[i];
         const long from = same_slot(&stored->plan, slot);
         char shape[64];
@@ -278,12 +316,12 @@ enum pare_status pare_params_write(const struct pare_params *params,
     struct pare_gguf_writer *writer;
     PARE_TRY(pare_gguf_writer_open(path, meta, &writer, err));
     enum pare_status status = PARE_OK;
-    for (size_t i = 0; i < params->plan.count; i++) {
+    for (size_t i = 0; i < params->n_model; i++) {
         const struct pare_slot *slot = &params->plan.slots[i];
         PARE_TRY_OUT(pare_gguf_writer_plan(writer, slot->name, PARE_F32, slot->n_dims,
                                            slot->shape, err));
     }
-    for (size_t i = 0; i < params->plan.count; i++)
+    for (size_t i = 0; i < params->n_model; i++)
         PARE_TRY_OUT(pare_gguf_writer_data(
             writer, params->value + params->start[i],
             (params->start[i + 1] - params->start[i]) * sizeof(float), err));

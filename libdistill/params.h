@@ -25,11 +25,20 @@ struct pare_block_params {
     struct pare_affine qkv, attn_out, attn_norm, up, down, out_norm;
 };
 
+/* A matrix that is trained along with the model but is no part of it: a projection
+ * between hidden states, learned scales. */
+struct pare_extra {
+    const char *name; /* begins with "train.", so that it is no tensor of a model */
+    uint64_t rows, columns;
+    int decays; /* weight decay applies */
+};
+
 struct pare_params {
     struct pare_config config;
-    struct pare_plan plan;
-    size_t *start; /* [plan.count + 1] first element of each slot */
-    size_t total;  /* elements of all slots */
+    struct pare_plan plan; /* the model's slots, then those of the extras */
+    size_t n_model;        /* slots of the model */
+    size_t *start;         /* [plan.count + 1] first element of each slot */
+    size_t total;          /* elements of all slots */
 
     size_t tokens, positions, types; /* offsets of the embeddings; types if there are */
     struct pare_affine embed_norm;
@@ -53,10 +62,17 @@ struct pare_params {
 enum pare_status pare_params_new(const struct pare_config *config,
                                  struct pare_params **out,
                                  struct pare_error *err) PARE_CHECKED;
+/* The same with n extras behind the model's slots: their values, gradients and moments
+ * are in the same buffers, at start[n_model + i]. */
+enum pare_status pare_params_new_with(const struct pare_config *config,
+                                      const struct pare_extra *extras, size_t n,
+                                      struct pare_params **out,
+                                      struct pare_error *err) PARE_CHECKED;
 void pare_params_free(struct pare_params *params);
 
-/* Draws slot i: embeddings and matrices normal with standard deviation 0.02 (Devlin et
- * al. 2019), norms' weights 1, all biases 0. Every slot has its own stream of the seed.
+/* Draws slot i: embeddings, matrices and extras normal with standard deviation 0.02
+ * (Devlin et al. 2019), norms' weights 1, all biases 0. Every slot has its own stream of
+ * the seed.
  */
 void pare_params_draw(struct pare_params *params, size_t i, uint64_t seed);
 void pare_params_draw_all(struct pare_params *params, uint64_t seed);

@@ -27,10 +27,10 @@ struct trainer {
     struct pare_backward backward;
     struct pare_batcher batcher;
     struct pare_loss loss;
-    float *dlogits;         /* [batch, labels] */
-    uint32_t *order, *work; /* [train->count] */
-    float *best;            /* [total] parameters of the best epoch, or NULL */
-    cJSON *identity;        /* when there is a resume file */
+    struct pare_arena loss_arena; /* gradients that the loss makes */
+    uint32_t *order, *work;       /* [train->count] */
+    float *best;                  /* [total] parameters of the best epoch, or NULL */
+    cJSON *identity;              /* when there is a resume file */
 
     uint64_t batches, updates, warmup; /* batches an epoch; updates of the whole run */
     struct pare_position at;
@@ -125,8 +125,6 @@ static enum pare_status set_up(struct trainer *t)
     PARE_TRY(pare_model_bind(&t->params->config, &source, &t->model, err));
     PARE_TRY(pare_optimizer_new(t->params, &o->adamw, &t->optimizer, err));
     PARE_TRY(pare_batcher_init(&t->batcher, t->train, o->batch, err));
-    PARE_TRY(pare_alloc_raw(&t->dlogits, o->batch * t->params->config.labels,
-                            sizeof(float), err));
     PARE_TRY(pare_alloc_raw(&t->order, count, sizeof *t->order, err));
     PARE_TRY(pare_alloc_raw(&t->work, count, sizeof *t->work, err));
     if (t->dev && o->keep == PARE_KEEP_BEST)
@@ -144,7 +142,7 @@ static void tear_down(struct trainer *t)
     pare_acts_free(&t->score_acts);
     pare_backward_free(&t->backward);
     pare_batcher_free(&t->batcher);
-    pare_free(t->dlogits);
+    pare_arena_free(&t->loss_arena);
     pare_free(t->order);
     pare_free(t->work);
     pare_free(t->best);
@@ -218,8 +216,12 @@ static enum pare_status blame_loss(const struct trainer *t,
     return pare_fail(t->err, PARE_ERR_INPUT, "the logits are not finite");
 }
 
+struct loss_sums { /* over the sequences of an update */
+    double sum, part[PARE_LOSS_PARTS];
+};
+
 static enum pare_status run_batch(struct trainer *t, size_t first, size_t n, float scale,
-                                  int accumulate, double *loss)
+                                  int accumulate, struct loss_sums *loss)
 {
     const struct pare_dropout dropout = {
         .seed = t->options->seed,
@@ -236,11 +238,19 @@ static enum pare_status run_batch(struct trainer *t, size_t first, size_t n, flo
         .example = t->batcher.example,
         .scale = scale,
     };
-    const struct pare_loss_grads grads = {.logits = t->dlogits};
-    double sum = t->loss.run(t->loss.context, &input, &grads);
+    struct pare_loss_grads grads;
+    double parts[PARE_LOSS_PARTS] = {0}, sum = 0;
+    pare_arena_release(&t->loss_arena, (struct pare_arena_mark){0});
+    PARE_TRY(pare_loss_grads_new(&t->loss, &t->params->config, &batch, &t->loss_arena,
+                                 &grads, t->err));
+    PARE_TRY(t->loss.run(t->loss.context, &input, &grads, parts, t->err));
+    for (int i = 0; i < t->loss.n_parts; i++) {
+        loss->part[i] += parts[i];
+        sum += parts[i];
+    }
     if (!isfinite(sum))
         return blame_loss(t, &batch);
-    *loss += sum;
+    loss->sum += sum;
     return pare_backward(t->params, t->params->value, &batch, &dropout, &t->acts, &grads,
                          accumulate, &t->backward, t->err);
 }
@@ -254,7 +264,8 @@ static enum pare_status update(struct trainer *t)
     if (end > t->train->count || o->accumulate > t->train->count)
         end = t->train->count;
     const float scale = 1.0f / (float)(end - first);
-    double loss = 0, norm;
+    struct loss_sums loss = {0};
+    double norm;
     for (size_t begin = first; begin < end; begin += o->batch) {
         size_t n = end - begin < o->batch ? end - begin : o->batch;
         PARE_TRY(run_batch(t, begin, n, scale, begin > first, &loss));
@@ -265,14 +276,18 @@ static enum pare_status update(struct trainer *t)
     PARE_TRY(pare_optimizer_step(t->optimizer, lr, &norm, t->err));
     t->at.updates++;
     t->at.seen += end - first;
-    t->at.loss_sum += loss;
-    loss /= (double)(end - first);
-    send(t, (struct pare_train_event){.kind = PARE_TRAIN_UPDATE,
-                                      .epoch = t->at.epoch + 1,
-                                      .loss = loss,
-                                      .lr = (double)lr,
-                                      .norm = norm});
-    show_progress(t, loss);
+    t->at.loss_sum += loss.sum;
+    struct pare_train_event event = {.kind = PARE_TRAIN_UPDATE,
+                                     .epoch = t->at.epoch + 1,
+                                     .loss = loss.sum / (double)(end - first),
+                                     .n_parts = t->loss.n_parts,
+                                     .part_names = t->loss.part_names,
+                                     .lr = (double)lr,
+                                     .norm = norm};
+    for (int i = 0; i < t->loss.n_parts; i++)
+        event.part[i] = loss.part[i] / (double)(end - first);
+    send(t, event);
+    show_progress(t, event.loss);
     return PARE_OK;
 }
 

@@ -46,6 +46,7 @@ struct pare_train_options {
     int resume;                /* continue from it if it is there */
     uint64_t checkpoint_every; /* updates between writes of it; 0: ten minutes */
     struct pare_loss loss;     /* run NULL: cross-entropy */
+    const char *loss_identity; /* what else decides the loss, for the resume file */
 };
 
 /* 3 epochs of batches of 32, rate 3e-5, warm-up 6 %, AdamW's defaults, best kept. */
@@ -63,7 +64,10 @@ struct pare_train_event {
     uint64_t epoch, epochs;   /* epoch counted from 1 */
     uint64_t update, updates; /* made so far, in all */
     double loss;              /* mean: of this update, or of the epoch */
-    double lr, norm;          /* UPDATE: rate, gradient norm before clipping */
+    int n_parts;              /* UPDATE: terms of the loss, means, that add up to it */
+    const char *const *part_names;
+    double part[PARE_LOSS_PARTS];
+    double lr, norm; /* UPDATE: rate, gradient norm before clipping */
     struct pare_score dev;
     int has_dev, is_best;
     int fell_back;  /* RESUMED: the newest resume file was damaged */

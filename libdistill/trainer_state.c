@@ -69,6 +69,8 @@ static enum pare_status add_options(cJSON *object, const struct pare_train_optio
     PARE_TRY(add_real(object, "weight decay", (double)o->adamw.weight_decay, err));
     PARE_TRY(add_real(object, "clip", (double)o->adamw.clip, err));
     PARE_TRY(add_count(object, "seed", o->seed, err));
+    if (o->loss_identity)
+        PARE_TRY(add(object, "loss", o->loss_identity, err));
     return add(object, "keep", o->keep == PARE_KEEP_BEST ? "best" : "last", err);
 }
 

@@ -109,8 +109,9 @@ static enum pare_status step(struct bench *b, uint64_t number, size_t batch,
     struct pare_loss_input input = {&b->params->config, &packed,
                                     &b->acts,           b->batcher.labels,
                                     b->batcher.example, 1.0f / (float)batch};
-    struct pare_loss_grads grads = {b->dlogits};
-    loss.run(loss.context, &input, &grads);
+    struct pare_loss_grads grads = {.logits = b->dlogits};
+    double sum = 0;
+    PARE_TRY(loss.run(loss.context, &input, &grads, &sum, err));
     PARE_TRY(pare_backward(b->params, b->params->value, &packed, &dropout, &b->acts,
                            &grads, 0, &b->backward, err));
     double t3 = now(), norm;

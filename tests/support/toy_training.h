@@ -128,7 +128,8 @@ static inline double toy_loss(struct toy *toy)
 static inline double toy_gradient(struct toy *toy, int accumulate)
 {
     struct pare_loss loss = pare_loss_cross_entropy();
-    struct pare_loss_grads grads = {toy->dlogits};
+    struct pare_loss_grads grads = {.logits = toy->dlogits};
+    double sum = 0;
     TOY_OK(pare_forward(toy->model, &toy->batch, toy->dropout, &toy->acts, err));
     struct pare_loss_input input = {
         .config = &toy->params->config,
@@ -138,7 +139,7 @@ static inline double toy_gradient(struct toy *toy, int accumulate)
         .example = toy_examples,
         .scale = 1.0f / (float)toy->batch.n_seq,
     };
-    double sum = loss.run(loss.context, &input, &grads);
+    TOY_OK(loss.run(loss.context, &input, &grads, &sum, err));
     TOY_OK(pare_backward(toy->params, toy->params->value, &toy->batch, toy->dropout,
                          &toy->acts, &grads, accumulate, &toy->backward, err));
     return sum / (double)toy->batch.n_seq;

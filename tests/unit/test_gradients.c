@@ -139,7 +139,8 @@ static double differentiate(struct engine *e, struct pare_params *params,
 {
     OK(pare_forward(e->model, batch, NULL, &e->acts, err));
     struct pare_loss loss = pare_loss_cross_entropy();
-    struct pare_loss_grads grads = {e->dlogits};
+    struct pare_loss_grads grads = {.logits = e->dlogits};
+    double sum = 0;
     struct pare_loss_input input = {
         .config = &params->config,
         .batch = batch,
@@ -147,7 +148,7 @@ static double differentiate(struct engine *e, struct pare_params *params,
         .labels = labels,
         .scale = 1.0f / (float)batch->n_seq,
     };
-    double sum = loss.run(loss.context, &input, &grads);
+    OK(loss.run(loss.context, &input, &grads, &sum, err));
     OK(pare_backward(params, params->value, batch, NULL, &e->acts, &grads, 0,
                      &e->backward, err));
     return sum / (double)batch->n_seq;
