@@ -9,16 +9,14 @@
 #include "runtime/model/stored.h"
 #include "tools/train_data.h"
 #include "tools/train_log.h"
+#include "tools/train_options.h"
 
 struct options {
-    const char *train, *dev, *config, *vocab, *state, *metrics;
+    const char *train, *dev, *config, *vocab;
     struct pare_cli_list labels;
-    int epochs, batch, accumulate, bucket, max_length, checkpoint_every;
-    int keep, resume, new_head;
-    double lr, warmup, weight_decay, clip, dropout;
+    int new_head;
+    struct train_options training;
 };
-
-static const char *const keep_words[] = {"best", "last", NULL};
 
 struct work {
     struct pare_cli *cli;
@@ -29,7 +27,7 @@ struct work {
     struct train_data train, dev;
     struct pare_params *params;
     struct train_log log;
-    char state[4096]; /* path of the resume file, empty: none */
+    char state[TRAIN_PATH_SIZE]; /* path of the resume file, empty: none */
     const char *names[PARE_MAX_LABELS];
     struct pare_error *err;
 };
@@ -87,9 +85,7 @@ static enum pare_status open_start(struct work *w)
         return pare_fail(w->err, PARE_ERR_INPUT,
                          "the tokenizer has %zu pieces, the model's embedding %u rows",
                          pieces, w->config.vocab);
-    if (w->o->dropout >= 0)
-        w->config.dropout = w->config.attention_dropout = w->config.head_dropout =
-            (float)w->o->dropout;
+    train_options_dropout(&w->o->training, &w->config);
     return PARE_OK;
 }
 
@@ -139,9 +135,7 @@ static enum pare_status read_data(struct work *w)
     if (o->dev)
         PARE_TRY(
             train_data_read(w->cli, o->dev, (int)config->labels, names, &w->dev, w->err));
-    size_t longest = (size_t)o->max_length;
-    if (!longest || longest > config->positions)
-        longest = config->positions;
+    const size_t longest = train_options_longest(&o->training, config);
     PARE_TRY(train_data_tokenize(w->cli, w->tokenizer, longest, &w->train, w->err));
     return o->dev ? train_data_tokenize(w->cli, w->tokenizer, longest, &w->dev, w->err)
                   : PARE_OK;
@@ -173,43 +167,6 @@ static enum pare_status make_params(struct work *w)
 /* --- Training -------------------------------------------------------------------------
  */
 
-static struct pare_train_options train_options(const struct work *w)
-{
-    const struct options *o = w->o;
-    struct pare_train_options options = pare_train_options_default();
-    options.epochs = (uint64_t)o->epochs;
-    options.batch = (size_t)o->batch;
-    options.accumulate = (size_t)o->accumulate;
-    options.bucket = (size_t)o->bucket;
-    options.lr = o->lr;
-    options.warmup = o->warmup;
-    options.adamw.weight_decay = (float)o->weight_decay;
-    options.adamw.clip = (float)o->clip;
-    options.seed = w->cli->seed;
-    options.keep = o->keep ? PARE_KEEP_LAST : PARE_KEEP_BEST;
-    options.state_path = *w->state ? w->state : NULL;
-    options.resume = o->resume;
-    options.checkpoint_every = (uint64_t)o->checkpoint_every;
-    return options;
-}
-
-static enum pare_status find_state(struct work *w)
-{
-    const char *given = w->o->state;
-    if (given && !strcmp(given, "none")) {
-        if (w->o->resume)
-            return pare_fail(w->err, PARE_ERR_USAGE,
-                             "--resume needs a resume file, --state none forbids one");
-        return PARE_OK;
-    }
-    int n = given ? snprintf(w->state, sizeof w->state, "%s", given)
-                  : snprintf(w->state, sizeof w->state, "%s.state", w->cli->output);
-    if (n < 0 || (size_t)n >= sizeof w->state)
-        return pare_fail(w->err, PARE_ERR_USAGE,
-                         "the path of the resume file is too long");
-    return PARE_OK;
-}
-
 static void tell_start(const struct work *w)
 {
     pare_cli_info(w->cli,
@@ -225,30 +182,11 @@ static void tell_start(const struct work *w)
 
 static cJSON *history_options(const struct work *w, const struct pare_train_result *r)
 {
-    const struct options *o = w->o;
-    char seed[24]; /* may be beyond what a JSON number holds */
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)w->cli->seed);
     cJSON *json = cJSON_CreateObject();
-    int ok = json &&
-             cJSON_AddStringToObject(json, "train_sha256", w->train.text.sha256) &&
-             cJSON_AddNumberToObject(json, "epochs", o->epochs) &&
-             cJSON_AddNumberToObject(json, "batch", o->batch) &&
-             cJSON_AddNumberToObject(json, "accumulate", o->accumulate) &&
-             cJSON_AddNumberToObject(json, "bucket", o->bucket) &&
-             cJSON_AddNumberToObject(json, "lr", o->lr) &&
-             cJSON_AddNumberToObject(json, "warmup", o->warmup) &&
-             cJSON_AddNumberToObject(json, "weight_decay", o->weight_decay) &&
-             cJSON_AddNumberToObject(json, "clip", o->clip) &&
-             cJSON_AddNumberToObject(json, "dropout", (double)w->config.dropout) &&
-             cJSON_AddNumberToObject(json, "max_length", o->max_length) &&
-             cJSON_AddStringToObject(json, "seed", seed) &&
-             cJSON_AddStringToObject(json, "keep", keep_words[o->keep]) &&
-             cJSON_AddNumberToObject(json, "kept_epoch", (double)r->kept_epoch);
+    int ok = json && cJSON_AddStringToObject(json, "train_sha256", w->train.text.sha256);
     if (ok && r->has_dev)
-        ok = cJSON_AddStringToObject(json, "dev_sha256", w->dev.text.sha256) &&
-             cJSON_AddNumberToObject(json, "dev_accuracy",
-                                     (double)r->kept.correct / (double)r->kept.examples);
-    if (ok)
+        ok = cJSON_AddStringToObject(json, "dev_sha256", w->dev.text.sha256) != NULL;
+    if (ok && train_options_history(&w->o->training, w->cli->seed, &w->config, r, json))
         return json;
     cJSON_Delete(json);
     return NULL;
@@ -309,11 +247,14 @@ static enum pare_status train(struct work *w)
     PARE_TRY(open_start(w));
     PARE_TRY(read_data(w));
     PARE_TRY(make_params(w));
-    PARE_TRY(find_state(w));
-    PARE_TRY(train_log_open(&w->log, w->cli, w->o->metrics, w->o->resume, w->err));
+    const struct train_options *training = &w->o->training;
+    PARE_TRY(train_options_state(training, w->cli->output, w->state, w->err));
+    PARE_TRY(
+        train_log_open(&w->log, w->cli, training->metrics, training->resume, w->err));
     w->log.state_path = w->state;
     tell_start(w);
-    const struct pare_train_options options = train_options(w);
+    const struct pare_train_options options =
+        train_options_trainer(training, w->cli->seed, w->state);
     const struct pare_train_hooks hooks = {train_log_event, &w->log, &w->cli->progress};
     PARE_TRY(pare_train(w->params, &w->train.examples,
                         w->o->dev ? &w->dev.examples : NULL, &options, &hooks, &result,
@@ -340,39 +281,12 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
 
 int main(int argc, char **argv)
 {
-    struct options o = {.epochs = 3,
-                        .batch = 32,
-                        .accumulate = 1,
-                        .max_length = 128,
-                        .lr = 3e-5,
-                        .warmup = 0.06,
-                        .weight_decay = 0.01,
-                        .clip = 1,
-                        .dropout = -1};
+    struct options o = {.training = train_options_default()};
     const struct pare_cli_option options[] = {
         PARE_CLI_STRING('t', "train", "FILE", &o.train, "labelled text to learn from"),
         PARE_CLI_STRING('d', "dev", "FILE", &o.dev,
                         "labelled text to judge each epoch by"),
-        PARE_CLI_INT('e', "epochs", "N", &o.epochs, 1, 100000,
-                     "times to go through the training text"),
-        PARE_CLI_INT('b', "batch", "N", &o.batch, 1, 65536, "sentences of a step"),
-        PARE_CLI_INT(0, "accumulate", "N", &o.accumulate, 1, 65536,
-                     "batches whose gradients make one update"),
-        PARE_CLI_DOUBLE(0, "lr", "RATE", &o.lr, 1e-12, 1e3, "learning rate at its peak"),
-        PARE_CLI_DOUBLE(0, "warmup", "SHARE", &o.warmup, 0, 1,
-                        "share of the updates over which the rate rises"),
-        PARE_CLI_DOUBLE(0, "weight-decay", "W", &o.weight_decay, 0, 100,
-                        "decay of matrices and embeddings; norms and biases have none"),
-        PARE_CLI_DOUBLE(0, "clip", "NORM", &o.clip, 0, 1e9,
-                        "greatest norm of the gradient, 0 for no limit"),
-        PARE_CLI_DOUBLE(0, "dropout", "P", &o.dropout, -1, 0.9,
-                        "all dropout rates, -1 for those of the model"),
-        PARE_CLI_INT(0, "max-length", "N", &o.max_length, 0, 1 << 20,
-                     "cut sentences to N tokens, 0 for what the model takes"),
-        PARE_CLI_INT(0, "bucket", "N", &o.bucket, 0, 1 << 20,
-                     "sort sentences by length within N batches, 0 for none: nothing is "
-                     "padded either way"),
-        PARE_CLI_CHOICE(0, "keep", "WHICH", &o.keep, keep_words, "which epoch to write"),
+        TRAIN_OPTIONS(&o.training),
         PARE_CLI_STRINGS(0, "label", "NAME", &o.labels,
                          "name of the next label, 0 first, for a new classifier"),
         PARE_CLI_FLAG(0, "new-head", &o.new_head, "replace the container's classifier"),
@@ -380,14 +294,6 @@ int main(int argc, char **argv)
                         "train from nothing: the model's config.json"),
         PARE_CLI_STRING(0, "vocab", "FILE", &o.vocab,
                         "vocab.txt, tokenizer.json or a folder with one"),
-        PARE_CLI_STRING(0, "state", "FILE", &o.state,
-                        "resume file, OUTPUT.state by default, \"none\" for none"),
-        PARE_CLI_FLAG('r', "resume", &o.resume,
-                      "go on where a stopped run was, if there is a resume file"),
-        PARE_CLI_INT(0, "checkpoint-every", "N", &o.checkpoint_every, 0, 1 << 30,
-                     "write the resume file every N updates, 0 for every ten minutes"),
-        PARE_CLI_STRING(0, "metrics", "FILE", &o.metrics,
-                        "loss, rate and scores as JSON lines"),
         PARE_CLI_END,
     };
     const struct pare_cli_example examples[] = {

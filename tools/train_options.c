@@ -1,0 +1,99 @@
+#include "tools/train_options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *const train_keep_words[] = {"best", "last", NULL};
+
+struct train_options train_options_default(void)
+{
+    const struct pare_train_options trainer = pare_train_options_default();
+    return (struct train_options){
+        .epochs = (int)trainer.epochs,
+        .batch = (int)trainer.batch,
+        .accumulate = (int)trainer.accumulate,
+        .max_length = 128,
+        .lr = trainer.lr,
+        .warmup = trainer.warmup,
+        .weight_decay = 0.01,
+        .clip = 1,
+        .dropout = -1,
+    };
+}
+
+enum pare_status train_options_state(const struct train_options *o, const char *output,
+                                     char path[TRAIN_PATH_SIZE], struct pare_error *err)
+{
+    *path = 0;
+    if (o->state && !strcmp(o->state, "none")) {
+        if (o->resume)
+            return pare_fail(err, PARE_ERR_USAGE,
+                             "--resume needs a resume file, --state none forbids one");
+        return PARE_OK;
+    }
+    int n = o->state ? snprintf(path, TRAIN_PATH_SIZE, "%s", o->state)
+                     : snprintf(path, TRAIN_PATH_SIZE, "%s.state", output);
+    if (n < 0 || n >= TRAIN_PATH_SIZE)
+        return pare_fail(err, PARE_ERR_USAGE, "the path of the resume file is too long");
+    return PARE_OK;
+}
+
+void train_options_dropout(const struct train_options *o, struct pare_config *config)
+{
+    if (o->dropout >= 0)
+        config->dropout = config->attention_dropout = config->head_dropout =
+            (float)o->dropout;
+}
+
+size_t train_options_longest(const struct train_options *o,
+                             const struct pare_config *config)
+{
+    const size_t longest = (size_t)o->max_length;
+    return longest && longest < config->positions ? longest : config->positions;
+}
+
+struct pare_train_options train_options_trainer(const struct train_options *o,
+                                                uint64_t seed, const char *state_path)
+{
+    struct pare_train_options options = pare_train_options_default();
+    options.epochs = (uint64_t)o->epochs;
+    options.batch = (size_t)o->batch;
+    options.accumulate = (size_t)o->accumulate;
+    options.bucket = (size_t)o->bucket;
+    options.lr = o->lr;
+    options.warmup = o->warmup;
+    options.adamw.weight_decay = (float)o->weight_decay;
+    options.adamw.clip = (float)o->clip;
+    options.seed = seed;
+    options.keep = (enum pare_keep)o->keep;
+    options.state_path = *state_path ? state_path : NULL;
+    options.resume = o->resume;
+    options.checkpoint_every = (uint64_t)o->checkpoint_every;
+    return options;
+}
+
+int train_options_history(const struct train_options *o, uint64_t seed,
+                          const struct pare_config *config,
+                          const struct pare_train_result *result, cJSON *json)
+{
+    char digits[24]; /* may be beyond what a JSON number holds */
+    snprintf(digits, sizeof digits, "%llu", (unsigned long long)seed);
+    int ok = cJSON_AddNumberToObject(json, "epochs", o->epochs) &&
+             cJSON_AddNumberToObject(json, "batch", o->batch) &&
+             cJSON_AddNumberToObject(json, "accumulate", o->accumulate) &&
+             cJSON_AddNumberToObject(json, "bucket", o->bucket) &&
+             cJSON_AddNumberToObject(json, "lr", o->lr) &&
+             cJSON_AddNumberToObject(json, "warmup", o->warmup) &&
+             cJSON_AddNumberToObject(json, "weight_decay", o->weight_decay) &&
+             cJSON_AddNumberToObject(json, "clip", o->clip) &&
+             cJSON_AddNumberToObject(json, "dropout", (double)config->dropout) &&
+             cJSON_AddNumberToObject(json, "max_length", o->max_length) &&
+             cJSON_AddStringToObject(json, "seed", digits) &&
+             cJSON_AddStringToObject(json, "keep", train_keep_words[o->keep]) &&
+             cJSON_AddNumberToObject(json, "kept_epoch", (double)result->kept_epoch);
+    if (ok && result->has_dev)
+        ok = cJSON_AddNumberToObject(json, "dev_accuracy",
+                                     (double)result->kept.correct /
+                                         (double)result->kept.examples) != NULL;
+    return ok;
+}

@@ -1,0 +1,84 @@
+/* The options of training that pare-train and pare-distill share: their place in a table
+ * of options, what they are to the trainer, and what the container's history says of
+ * them.
+ */
+#ifndef PARE_TOOLS_TRAIN_OPTIONS_H
+#define PARE_TOOLS_TRAIN_OPTIONS_H
+
+#include "libdistill/trainer.h"
+#include "runtime/base/json.h"
+#include "tools/cli.h"
+
+#define TRAIN_PATH_SIZE 4096
+
+struct train_options {
+    int epochs, batch, accumulate, bucket, max_length;
+    double lr, warmup, weight_decay, clip, dropout;
+    int keep; /* enum pare_keep */
+    const char *state, *metrics;
+    int resume, checkpoint_every;
+};
+
+extern const char *const train_keep_words[];
+
+/* Entries for a table of options, of the struct that `o` points to. */
+#define TRAIN_OPTIONS(o)                                                                 \
+    PARE_CLI_INT('e', "epochs", "N", &(o)->epochs, 1, 100000,                            \
+                 "times to go through the training text"),                               \
+        PARE_CLI_INT('b', "batch", "N", &(o)->batch, 1, 65536, "sentences of a step"),   \
+        PARE_CLI_INT(0, "accumulate", "N", &(o)->accumulate, 1, 65536,                   \
+                     "batches whose gradients make one update"),                         \
+        PARE_CLI_DOUBLE(0, "lr", "RATE", &(o)->lr, 1e-12, 1e3,                           \
+                        "learning rate at its peak"),                                    \
+        PARE_CLI_DOUBLE(0, "warmup", "SHARE", &(o)->warmup, 0, 1,                        \
+                        "share of the updates over which the rate rises"),               \
+        PARE_CLI_DOUBLE(0, "weight-decay", "W", &(o)->weight_decay, 0, 100,              \
+                        "decay of matrices and embeddings; norms and biases have none"), \
+        PARE_CLI_DOUBLE(0, "clip", "NORM", &(o)->clip, 0, 1e9,                           \
+                        "greatest norm of the gradient, 0 for no limit"),                \
+        PARE_CLI_DOUBLE(0, "dropout", "P", &(o)->dropout, -1, 0.9,                       \
+                        "all dropout rates, -1 for those of the model"),                 \
+        PARE_CLI_INT(0, "max-length", "N", &(o)->max_length, 0, 1 << 20,                 \
+                     "cut sentences to N tokens, 0 for what the model takes"),           \
+        PARE_CLI_INT(0, "bucket", "N", &(o)->bucket, 0, 1 << 20,                         \
+                     "sort sentences by length within N batches, 0 for none: nothing "   \
+                     "is padded either way"),                                            \
+        PARE_CLI_CHOICE(0, "keep", "WHICH", &(o)->keep, train_keep_words,                \
+                        "which epoch to write"),                                         \
+        PARE_CLI_STRING(0, "state", "FILE", &(o)->state,                                 \
+                        "resume file, OUTPUT.state by default, \"none\" for none"),      \
+        PARE_CLI_FLAG('r', "resume", &(o)->resume,                                       \
+                      "go on where a stopped run was, if there is a resume file"),       \
+        PARE_CLI_INT(0, "checkpoint-every", "N", &(o)->checkpoint_every, 0, 1 << 30,     \
+                     "write the resume file every N updates, 0 for every ten minutes"),  \
+        PARE_CLI_STRING(0, "metrics", "FILE", &(o)->metrics,                             \
+                        "loss, rate and scores as JSON lines")
+
+/* What --help shows; a program may change them before it parses. */
+struct train_options train_options_default(void);
+
+/* Path of the resume file, for an output at `output`: empty with --state none, which
+ * --resume contradicts (PARE_ERR_USAGE). */
+enum pare_status train_options_state(const struct train_options *o, const char *output,
+                                     char path[TRAIN_PATH_SIZE],
+                                     struct pare_error *err) PARE_CHECKED;
+
+/* Puts --dropout into a model's config. */
+void train_options_dropout(const struct train_options *o, struct pare_config *config);
+
+/* Most tokens of a sentence for a model of this config. */
+size_t train_options_longest(const struct train_options *o,
+                             const struct pare_config *config);
+
+/* For pare_train; the result borrows o's strings and `state_path` (empty: none). The loss
+ * stays cross-entropy. */
+struct pare_train_options train_options_trainer(const struct train_options *o,
+                                                uint64_t seed, const char *state_path);
+
+/* Adds the options and what came of them to `json`, for a container's history. 0 when
+ * there is no memory. */
+int train_options_history(const struct train_options *o, uint64_t seed,
+                          const struct pare_config *config,
+                          const struct pare_train_result *result, cJSON *json);
+
+#endif
