@@ -15,8 +15,8 @@ static size_t length_of(const struct pare_examples *examples, size_t i)
 }
 
 enum pare_status pare_examples_check(const struct pare_examples *examples,
-                                     const struct pare_config *config, const char *what,
-                                     struct pare_error *err)
+                                     const struct pare_config *config, int unlabelled,
+                                     const char *what, struct pare_error *err)
 {
     if (!examples->count)
         return pare_fail(err, PARE_ERR_INPUT, "%s: no examples", what);
@@ -28,10 +28,12 @@ enum pare_status pare_examples_check(const struct pare_examples *examples,
             return pare_fail(err, PARE_ERR_INPUT,
                              "%s: example %zu has %zu tokens, expected 1 to %u", what,
                              i + 1, n, config->positions);
-        if (examples->labels[i] < 0 || (uint32_t)examples->labels[i] >= config->labels)
+        const int32_t label = examples->labels[i];
+        const int no_label = unlabelled && label == PARE_NO_LABEL;
+        if (!no_label && (label < 0 || (uint32_t)label >= config->labels))
             return pare_fail(err, PARE_ERR_INPUT,
                              "%s: example %zu has label %d, expected 0 to %d", what,
-                             i + 1, examples->labels[i], (int)config->labels - 1);
+                             i + 1, label, (int)config->labels - 1);
         for (uint64_t t = examples->starts[i]; t < examples->starts[i + 1]; t++)
             if (examples->ids[t] < 0 || (uint32_t)examples->ids[t] >= config->vocab)
                 return pare_fail(err, PARE_ERR_INPUT,

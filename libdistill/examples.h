@@ -1,4 +1,4 @@
-/* Labelled training data as plain arrays, and the order in which a run sees it.
+/* Training data as plain arrays, and the order in which a run sees it.
  *
  * Sequences are packed behind each other in a batch (runtime/model/forward.h), so length
  * costs nothing but its own tokens and no batch is padded. Bucketing still is of use when
@@ -14,17 +14,21 @@
 extern "C" {
 #endif
 
+#define PARE_NO_LABEL (-1)
+
 struct pare_examples {
     size_t count;
     const uint64_t *starts; /* [count + 1]: example i is ids starts[i] .. starts[i+1]-1 */
     const int32_t *ids;
-    const int32_t *labels; /* [count] */
+    const int32_t *labels; /* [count]: PARE_NO_LABEL for text that nobody labelled */
 };
 
 /* PARE_ERR_INPUT naming the example (counted from 1) when one is empty, longer than the
- * model's positions, or has an id or label out of range; `what` names the data. */
+ * model's positions, has an id or label out of range, or has no label although
+ * `unlabelled` is 0; `what` names the data. */
 enum pare_status pare_examples_check(const struct pare_examples *examples,
-                                     const struct pare_config *config, const char *what,
+                                     const struct pare_config *config, int unlabelled,
+                                     const char *what,
                                      struct pare_error *err) PARE_CHECKED;
 
 void pare_examples_sha256(const struct pare_examples *examples, char out[65]);

@@ -18,7 +18,7 @@ struct pare_loss_input {
     const struct pare_config *config;
     const struct pare_batch *batch;
     const struct pare_acts *acts;
-    const int32_t *labels;   /* [B] */
+    const int32_t *labels;   /* [B], PARE_NO_LABEL only if the loss is for such text */
     const uint32_t *example; /* [B] number of each sequence in the training data */
     float scale;             /* of the gradient: 1 / sequences of the whole step */
 };
@@ -42,6 +42,7 @@ struct pare_loss {
                             const struct pare_loss_grads *grads, double *parts,
                             struct pare_error *err);
     void *context;
+    int unlabelled; /* examples may have no label */
     int n_parts;
     const char *const *part_names; /* [n_parts] */
     const uint8_t *hidden;         /* [L + 1] which gradients it makes; NULL: none */

@@ -103,10 +103,11 @@ static enum pare_status check_options(const struct trainer *t)
                          "the learning rate must be above 0, the warm-up within 0 to 1");
     if (!t->params->config.labels)
         return pare_fail(t->err, PARE_ERR_INTERNAL, "the model has no classifier");
-    PARE_TRY(pare_examples_check(t->train, &t->params->config, "training data", t->err));
+    const struct pare_config *config = &t->params->config;
+    PARE_TRY(pare_examples_check(t->train, config, o->loss.run && o->loss.unlabelled,
+                                 "training data", t->err));
     if (t->dev)
-        PARE_TRY(
-            pare_examples_check(t->dev, &t->params->config, "development data", t->err));
+        PARE_TRY(pare_examples_check(t->dev, config, 0, "development data", t->err));
     return PARE_OK;
 }
 

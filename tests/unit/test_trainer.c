@@ -412,22 +412,82 @@ Test(trainer, examples_out_of_range_are_named)
     struct pare_config config = config_of_task();
     struct pare_error error;
     make_task(&train_task, 20, 1);
-    TOY_OK(pare_examples_check(&train_task.examples, &config, "data", err));
+    TOY_OK(pare_examples_check(&train_task.examples, &config, 0, "data", err));
     train_task.labels[6] = 2;
-    cr_assert_eq(pare_examples_check(&train_task.examples, &config, "data", &error),
+    cr_assert_eq(pare_examples_check(&train_task.examples, &config, 0, "data", &error),
                  PARE_ERR_INPUT);
     cr_assert_str_eq(error.message, "data: example 7 has label 2, expected 0 to 1");
     make_task(&train_task, 20, 1);
     train_task.ids[0] = 17;
-    cr_assert_eq(pare_examples_check(&train_task.examples, &config, "data", &error),
+    cr_assert_eq(pare_examples_check(&train_task.examples, &config, 0, "data", &error),
                  PARE_ERR_INPUT);
     cr_assert_str_eq(error.message, "data: example 1 has token id 17, the vocabulary 17");
     train_task.examples.count = 0;
-    cr_assert_eq(pare_examples_check(&train_task.examples, &config, "data", &error),
+    cr_assert_eq(pare_examples_check(&train_task.examples, &config, 0, "data", &error),
                  PARE_ERR_INPUT);
     config.positions = 3;
     make_task(&train_task, 20, 1);
-    cr_assert_eq(pare_examples_check(&train_task.examples, &config, "data", &error),
+    cr_assert_eq(pare_examples_check(&train_task.examples, &config, 0, "data", &error),
                  PARE_ERR_INPUT);
     cr_assert_not_null(strstr(error.message, "tokens, expected 1 to 3"));
+}
+
+/* Half the square of the logits, and how many sequences had no label. */
+static enum pare_status square_run(void *context, const struct pare_loss_input *input,
+                                   const struct pare_loss_grads *grads, double *parts,
+                                   struct pare_error *err)
+{
+    (void)err;
+    size_t *unlabelled = context;
+    for (size_t s = 0; s < input->batch->n_seq; s++)
+        *unlabelled += input->labels[s] == PARE_NO_LABEL;
+    for (size_t i = 0; i < input->batch->n_seq * input->config->labels; i++) {
+        const float z = input->acts->logits[i];
+        parts[0] += (double)z * (double)z / 2;
+        grads->logits[i] = input->scale * z;
+    }
+    return PARE_OK;
+}
+
+Test(trainer, only_a_loss_for_unlabelled_text_gets_it)
+{
+    static const char *const names[] = {"square"};
+    struct pare_config config = config_of_task();
+    struct pare_train_options options = options_of_task();
+    struct pare_params *params;
+    struct pare_train_result result;
+    struct pare_error error;
+    size_t unlabelled = 0;
+    options.epochs = 1;
+    make_task(&train_task, 20, 1);
+    train_task.labels[6] = train_task.labels[11] = PARE_NO_LABEL;
+    TOY_OK(pare_params_new(&config, &params, err));
+    pare_params_draw_all(params, 9);
+    const char *message = "training data: example 7 has label -1, expected 0 to 1";
+    cr_assert_eq(
+        pare_train(params, &train_task.examples, NULL, &options, NULL, &result, &error),
+        PARE_ERR_INPUT);
+    cr_assert_str_eq(error.message, message);
+    options.loss = (struct pare_loss){
+        .run = square_run, .context = &unlabelled, .n_parts = 1, .part_names = names};
+    cr_assert_eq(
+        pare_train(params, &train_task.examples, NULL, &options, NULL, &result, &error),
+        PARE_ERR_INPUT);
+    cr_assert_str_eq(error.message, message);
+    options.loss.unlabelled = 1;
+    TOY_OK(pare_train(params, &train_task.examples, NULL, &options, NULL, &result, err));
+    cr_assert_eq(unlabelled, 2);
+    train_task.labels[11] = -2;
+    cr_assert_eq(
+        pare_train(params, &train_task.examples, NULL, &options, NULL, &result, &error),
+        PARE_ERR_INPUT);
+    cr_assert_str_eq(error.message,
+                     "training data: example 12 has label -2, expected 0 to 1");
+    train_task.labels[11] = 0;
+    cr_assert_eq(pare_train(params, &train_task.examples, &train_task.examples, &options,
+                            NULL, &result, &error),
+                 PARE_ERR_INPUT);
+    cr_assert_str_eq(error.message,
+                     "development data: example 7 has label -1, expected 0 to 1");
+    pare_params_free(params);
 }
