@@ -105,7 +105,7 @@ enum pare_status pare_latency_measure(const struct pare_model *model,
 {
     const size_t B = setting.batch, T = B * setting.tokens;
     struct pare_arena arena = {0};
-    struct pare_acts acts = {0};
+    struct pare_acts acts = {.first_only = model->config.labels > 0};
     int32_t *ids;
     uint32_t *starts;
     double *ms;

@@ -33,7 +33,8 @@ struct pare_latency_options {
 };
 
 /* Measures one setting with the threads in use (pare_set_threads), pinned to one
- * processor each. The clock is monotonic; only pare_forward is inside it. */
+ * processor each. The clock is monotonic; only pare_forward is inside it. A classifier
+ * computes what its logits need (pare_acts.first_only), an encoder all hidden states. */
 enum pare_status pare_latency_measure(const struct pare_model *model,
                                       struct pare_latency_setting setting,
                                       const struct pare_latency_options *options,

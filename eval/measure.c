@@ -81,7 +81,7 @@ static enum pare_status classify(const struct pare_model *model,
                          "the model has no classifier; train one with pare-train");
     PARE_TRY(check_truth(model, options, err));
     struct pare_tokenized tokenized = {0};
-    struct pare_acts acts = {0};
+    struct pare_acts acts = {.first_only = 1};
     struct pare_metrics *metrics = NULL;
     enum pare_status status;
     out->labels = model->config.labels;

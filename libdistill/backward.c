@@ -32,7 +32,8 @@ struct pass {
     uint32_t *first_row; /* [B] */
     float *dfirst;       /* [B, C] */
     float *dfeatures;    /* [B, C]: of what the classifier reads */
-    float *gathered;     /* [B, 4C + 2F + 4] */
+    float *gathered;     /* [B, 4C + 2F + 4] rows that the forward computed for all */
+    float *dq;           /* [B, C] under acts->first_only */
 };
 
 /* --- Memory ----------------------------------------------------------------------- */
@@ -47,7 +48,7 @@ static float *carve(float **next, size_t floats)
 static enum pare_status plan_memory(struct pass *p, struct pare_arena *arena)
 {
     const size_t T = p->T, B = p->B, C = p->C, F = p->F;
-    size_t floats = T * (6 * C + F) + B * (6 * C + 2 * F + 5) + 16 * 16;
+    size_t floats = T * (6 * C + F) + B * (7 * C + 2 * F + 5) + 16 * 16;
     pare_arena_release(arena, (struct pare_arena_mark){0});
     if (!arena->spare || arena->reserved < floats * sizeof(float)) {
         pare_arena_free(arena);
@@ -64,6 +65,7 @@ static enum pare_status plan_memory(struct pass *p, struct pare_arena *arena)
     p->dfirst = carve(&next, B * C);
     p->dfeatures = carve(&next, B * C);
     p->gathered = carve(&next, B * (4 * C + 2 * F + 4));
+    p->dq = carve(&next, B * C);
     p->first_row = (uint32_t *)carve(&next, B);
     memcpy(p->first_row, p->batch->starts, B * sizeof *p->first_row);
     return PARE_OK;
@@ -152,10 +154,12 @@ static enum pare_status upper_half(const struct pass *p, uint32_t l, const struc
     return linear(p, &at->attn_out, M, C, C, r->context, da, dcontext, 0);
 }
 
-static struct rows all_rows(const struct pare_block_acts *a, size_t T)
+static struct rows rows_of(const struct pare_block_acts *a, size_t count,
+                           const uint32_t *row)
 {
     return (struct rows){
-        .count = T,
+        .count = count,
+        .row = row,
         .context = a->context,
         .attn_sum = a->attn_sum,
         .attn_mean = a->attn_mean,
@@ -181,6 +185,8 @@ static const float *gather(const struct pass *p, const float *from, size_t width
 
 static struct rows first_rows(const struct pass *p, const struct pare_block_acts *a)
 {
+    if (p->acts->first_only)
+        return rows_of(a, p->B, p->first_row);
     float *next = p->gathered;
     struct rows r = {.count = p->B, .row = p->first_row};
     r.context = gather(p, a->context, p->C, &next);
@@ -215,38 +221,84 @@ static void scatter(const struct pass *p, float *to, const float *from)
         memcpy(to + p->first_row[s] * p->C, from + s * p->C, p->C * sizeof *to);
 }
 
-/* The last block: unless its output has a gradient of its own, only first tokens have
- * one, so the upper half, three quarters of the block's work, runs on those rows alone.
- * Zero rows would add nothing. */
-static enum pare_status last_upper_half(const struct pass *p, uint32_t l)
-{
-    if (p->grads->hidden && p->grads->hidden[l + 1]) {
-        struct rows all = all_rows(&p->acts->blocks[l], p->T);
-        scatter(p, p->dx, p->dfirst);
-        add_rows(p->dx, p->grads->hidden[l + 1], p->T * p->C);
-        return upper_half(p, l, &all, p->dx, p->dcontext);
-    }
-    struct rows rows = first_rows(p, &p->acts->blocks[l]);
-    float *compact = p->dfeatures; /* free by now */
-    PARE_TRY(upper_half(p, l, &rows, p->dfirst, compact));
-    scatter(p, p->dcontext, compact);
-    scatter(p, p->dx, p->dfirst);
-    return PARE_OK;
-}
-
 /* From the block's input to the context, plus what the residual brought:
  *     q, k, v = x Wqkv^T + b,  context = attention(q, k, v) */
 static enum pare_status lower_half(const struct pass *p, uint32_t l)
 {
+    const size_t C = p->C;
     const struct pare_block_acts *a = &p->acts->blocks[l];
     const uint64_t site = PARE_DROPOUT_PROBS + 3 * (uint64_t)l;
+    const struct pare_attention_grads grads = {
+        .dcontext = p->dcontext,
+        .dq = p->dqkv,
+        .dk = p->dqkv + C,
+        .dv = p->dqkv + 2 * C,
+        .dq_stride = 3 * C,
+        .dk_stride = 3 * C,
+    };
     PARE_TRY(pare_backward_attention(&p->params->config, p->batch, a, p->acts->prob_start,
-                                     p->dropout, site, p->dcontext, p->dqkv, p->scratch,
-                                     p->err));
+                                     p->dropout, site, &grads, p->scratch, p->err));
     if (p->grads->qkv && p->grads->qkv[l])
-        add_rows(p->dqkv, p->grads->qkv[l], p->T * 3 * p->C);
-    return linear(p, &p->params->blocks[l].qkv, p->T, 3 * p->C, p->C, a->input, p->dqkv,
-                  p->dx, 1);
+        add_rows(p->dqkv, p->grads->qkv[l], p->T * 3 * C);
+    return linear(p, &p->params->blocks[l].qkv, p->T, 3 * C, C, a->input, p->dqkv, p->dx,
+                  1);
+}
+
+/* The same when only the first tokens have queries (acts->first_only). dfirst comes with
+ * the residual's part; the products follow the order of one over q, k and v. */
+static enum pare_status first_lower_half(const struct pass *p, uint32_t l,
+                                         const float *dcontext)
+{
+    const size_t C = p->C;
+    const struct pare_block_acts *a = &p->acts->blocks[l];
+    const uint64_t site = PARE_DROPOUT_PROBS + 3 * (uint64_t)l;
+    const struct pare_affine q = p->params->blocks[l].qkv;
+    const struct pare_affine kv = {q.weight + C * C, q.bias + C};
+    const struct pare_attention_grads grads = {
+        .first_only = 1,
+        .dcontext = dcontext,
+        .dq = p->dq,
+        .dk = p->dqkv,
+        .dv = p->dqkv + C,
+        .dq_stride = C,
+        .dk_stride = 2 * C,
+    };
+    PARE_TRY(pare_backward_attention(&p->params->config, p->batch, a, p->acts->prob_start,
+                                     p->dropout, site, &grads, p->scratch, p->err));
+    float *next = p->gathered;
+    const float *x = gather(p, a->input, C, &next);
+    PARE_TRY(linear(p, &q, p->B, C, C, x, p->dq, p->dfirst, 1));
+    scatter(p, p->dx, p->dfirst);
+    return linear(p, &kv, p->T, 2 * C, C, a->input, p->dqkv, p->dx, 1);
+}
+
+/* dx is the gradient of the block's output. */
+static enum pare_status inner_block(const struct pass *p, uint32_t l)
+{
+    struct rows rows = rows_of(&p->acts->blocks[l], p->T, NULL);
+    if (p->grads->hidden && p->grads->hidden[l + 1])
+        add_rows(p->dx, p->grads->hidden[l + 1], p->T * p->C);
+    PARE_TRY(upper_half(p, l, &rows, p->dx, p->dcontext));
+    return lower_half(p, l);
+}
+
+/* The last block: unless its output has a gradient of its own, only first tokens have
+ * one, so the upper half, three quarters of the block's work, runs on those rows alone.
+ * Zero rows would add nothing. */
+static enum pare_status last_block(const struct pass *p, uint32_t l)
+{
+    if (p->grads->hidden && p->grads->hidden[l + 1]) {
+        scatter(p, p->dx, p->dfirst);
+        return inner_block(p, l);
+    }
+    struct rows rows = first_rows(p, &p->acts->blocks[l]);
+    float *compact = p->dfeatures; /* free by now */
+    PARE_TRY(upper_half(p, l, &rows, p->dfirst, compact));
+    if (p->acts->first_only)
+        return first_lower_half(p, l, compact);
+    scatter(p, p->dcontext, compact);
+    scatter(p, p->dx, p->dfirst);
+    return lower_half(p, l);
 }
 
 /* --- Head and embedding ----------------------------------------------------------- */
@@ -377,6 +429,11 @@ enum pare_status pare_backward(struct pare_params *params, const float *weights,
 {
     if (!acts->tape)
         return pare_fail(err, PARE_ERR_INTERNAL, "a backward pass needs a tape");
+    const uint32_t L = params->config.layers;
+    if (acts->first_only &&
+        ((grads->hidden && grads->hidden[L]) || (grads->qkv && grads->qkv[L - 1])))
+        return pare_fail(err, PARE_ERR_INTERNAL,
+                         "gradients of the whole last block need a whole last block");
     struct pass pass = {
         .params = params,
         .weights = weights,
@@ -395,17 +452,8 @@ enum pare_status pare_backward(struct pare_params *params, const float *weights,
     const struct pass *p = &pass;
     PARE_TRY(plan_memory(&pass, &work->arena));
     PARE_TRY(head(p, grads->logits));
-    for (uint32_t l = params->config.layers; l-- > 0;) {
-        if (l + 1 == params->config.layers) {
-            PARE_TRY(last_upper_half(p, l));
-        } else {
-            struct rows rows = all_rows(&acts->blocks[l], p->T);
-            if (grads->hidden && grads->hidden[l + 1])
-                add_rows(p->dx, grads->hidden[l + 1], p->T * p->C);
-            PARE_TRY(upper_half(p, l, &rows, p->dx, p->dcontext));
-        }
-        PARE_TRY(lower_half(p, l));
-    }
+    for (uint32_t l = L; l-- > 0;)
+        PARE_TRY(l + 1 == L ? last_block(p, l) : inner_block(p, l));
     if (grads->hidden && grads->hidden[0])
         add_rows(p->dx, grads->hidden[0], p->T * p->C);
     embedding(p);

@@ -23,65 +23,49 @@ struct attention {
     const struct pare_dropout *dropout;
     uint64_t site;
     float rate;
-    const float *dcontext;
-    float *dqkv;
+    const struct pare_attention_grads *grads;
     size_t heads, width, head_width; /* H, C, D */
     float *scratch;                  /* per worker: r, dp, then packing */
     size_t square, worker_floats;
 };
 
+/* c[M, N] = A[M, K] B[K, N] */
+static void product(size_t M, size_t N, size_t K, struct pare_matrix A,
+                    struct pare_matrix B, float *c, size_t ldc, float *pack)
+{
+    const struct pare_gemm_task task = {
+        .M = M, .N = N, .K = K, .A = A, .B = B, .C = c, .ldc = ldc};
+    pare_gemm_one(&task, pack);
+}
+
 static void attend_backward(const struct attention *a, size_t s, size_t h, float *scratch)
 {
+    const struct pare_attention_grads *g = a->grads;
     const size_t start = a->batch->starts[s], n = a->batch->starts[s + 1] - start;
+    const size_t m = g->first_only ? 1 : n, row = g->first_only ? s : start;
     const size_t C = a->width, D = a->head_width, ld = 3 * C;
     const float *q = a->acts->qkv + start * ld + h * D, *k = q + C, *v = k + C;
-    float *dq = a->dqkv + start * ld + h * D, *dk = dq + C, *dv = dk + C;
-    const float *dout = a->dcontext + start * C + h * D;
+    float *dq = g->dq + row * g->dq_stride + h * D;
+    float *dk = g->dk + start * g->dk_stride + h * D;
+    float *dv = g->dv + start * g->dk_stride + h * D;
+    const float *dout = g->dcontext + row * C + h * D;
     const uint64_t offset = a->prob_start[s] + h * n * n;
     const float *p = a->acts->probs + offset;
     float *dropped = scratch, *dp = dropped + a->square, *pack = dp + a->square;
     const float *r = p;
     if (a->dropout && a->rate > 0) {
-        memcpy(dropped, p, n * n * sizeof *p);
-        pare_dropout_apply(a->dropout, a->site, a->rate, dropped, n * n, offset);
+        memcpy(dropped, p, m * n * sizeof *p);
+        pare_dropout_apply(a->dropout, a->site, a->rate, dropped, m * n, offset);
         r = dropped;
     }
-    pare_gemm_one(&(struct pare_gemm_task){.M = n,
-                                           .N = D,
-                                           .K = n,
-                                           .A = pare_transposed(r, n),
-                                           .B = pare_rows(dout, C),
-                                           .C = dv,
-                                           .ldc = ld},
-                  pack);
-    pare_gemm_one(&(struct pare_gemm_task){.M = n,
-                                           .N = n,
-                                           .K = D,
-                                           .A = pare_rows(dout, C),
-                                           .B = pare_transposed(v, ld),
-                                           .C = dp,
-                                           .ldc = n},
-                  pack);
-    pare_dropout_apply(a->dropout, a->site, a->rate, dp, n * n, offset);
+    product(n, D, m, pare_transposed(r, n), pare_rows(dout, C), dv, g->dk_stride, pack);
+    product(m, n, D, pare_rows(dout, C), pare_transposed(v, ld), dp, n, pack);
+    pare_dropout_apply(a->dropout, a->site, a->rate, dp, m * n, offset);
     const float scale = 1.0f / sqrtf((float)D);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < m; i++)
         pare_kernels()->softmax_backward(dp + i * n, p + i * n, scale, n);
-    pare_gemm_one(&(struct pare_gemm_task){.M = n,
-                                           .N = D,
-                                           .K = n,
-                                           .A = pare_rows(dp, n),
-                                           .B = pare_rows(k, ld),
-                                           .C = dq,
-                                           .ldc = ld},
-                  pack);
-    pare_gemm_one(&(struct pare_gemm_task){.M = n,
-                                           .N = D,
-                                           .K = n,
-                                           .A = pare_transposed(dp, n),
-                                           .B = pare_rows(q, ld),
-                                           .C = dk,
-                                           .ldc = ld},
-                  pack);
+    product(m, D, n, pare_rows(dp, n), pare_rows(k, ld), dq, g->dq_stride, pack);
+    product(n, D, m, pare_transposed(dp, n), pare_rows(q, ld), dk, g->dk_stride, pack);
 }
 
 static void attend_tile(void *context, int worker, size_t begin, size_t end)
@@ -107,8 +91,8 @@ enum pare_status
 pare_backward_attention(const struct pare_config *config, const struct pare_batch *batch,
                         const struct pare_block_acts *acts, const uint64_t *prob_start,
                         const struct pare_dropout *dropout, uint64_t site,
-                        const float *dcontext, float *dqkv, struct pare_arena *scratch,
-                        struct pare_error *err)
+                        const struct pare_attention_grads *grads,
+                        struct pare_arena *scratch, struct pare_error *err)
 {
     size_t longest = 0;
     for (size_t s = 0; s < batch->n_seq; s++)
@@ -121,8 +105,7 @@ pare_backward_attention(const struct pare_config *config, const struct pare_batc
         .dropout = dropout,
         .site = site,
         .rate = config->attention_dropout,
-        .dcontext = dcontext,
-        .dqkv = dqkv,
+        .grads = grads,
         .heads = config->heads,
         .width = config->hidden,
         .head_width = D,

@@ -31,12 +31,21 @@ void pare_backward_activation(enum pare_activation act, float *dy, const float *
 void pare_backward_dropout(const struct pare_dropout *dropout, uint64_t site, float rate,
                            float *dy, size_t T, size_t width, const uint32_t *row);
 
-/* Attention inside each sequence: dqkv[T, 3C] from dcontext[T, C]. */
+/* Gradients around the attention. first_only: as in pare_acts, dcontext and dq have a row
+ * for each sequence instead of each token. */
+struct pare_attention_grads {
+    int first_only;
+    const float *dcontext;       /* [T or B, C] */
+    float *dq, *dk, *dv;         /* rows of C */
+    size_t dq_stride, dk_stride; /* between rows; dv has that of dk */
+};
+
+/* Attention inside each sequence: dq, dk, dv from dcontext. */
 enum pare_status
 pare_backward_attention(const struct pare_config *config, const struct pare_batch *batch,
                         const struct pare_block_acts *acts, const uint64_t *prob_start,
                         const struct pare_dropout *dropout, uint64_t site,
-                        const float *dcontext, float *dqkv, struct pare_arena *scratch,
-                        struct pare_error *err) PARE_CHECKED;
+                        const struct pare_attention_grads *grads,
+                        struct pare_arena *scratch, struct pare_error *err) PARE_CHECKED;
 
 #endif

@@ -47,6 +47,13 @@ static enum pare_status zeros_where(struct pare_arena *arena, float ***out,
     return PARE_OK;
 }
 
+int pare_loss_needs_first_only(const struct pare_loss *loss,
+                               const struct pare_config *config)
+{
+    const uint32_t L = config->layers;
+    return !(loss->hidden && loss->hidden[L]) && !(loss->qkv && loss->qkv[L - 1]);
+}
+
 enum pare_status
 pare_loss_grads_new(const struct pare_loss *loss, const struct pare_config *config,
                     const struct pare_batch *batch, struct pare_arena *arena,

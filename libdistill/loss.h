@@ -49,6 +49,12 @@ struct pare_loss {
     const uint8_t *qkv;            /* [L] */
 };
 
+/* Whether the forward may run with pare_acts.first_only: not when the loss has gradients
+ * of the last block's hidden states, or of its queries, keys and values. A loss that only
+ * looks at them must ask for these gradients too. */
+int pare_loss_needs_first_only(const struct pare_loss *loss,
+                               const struct pare_config *config);
+
 /* Zeroed gradients for what `loss` asks for, from the arena. */
 enum pare_status
 pare_loss_grads_new(const struct pare_loss *loss, const struct pare_config *config,

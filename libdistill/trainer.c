@@ -122,6 +122,8 @@ static enum pare_status set_up(struct trainer *t)
     t->warmup = (uint64_t)(o->warmup * (double)t->updates + 0.5);
     t->loss = o->loss.run ? o->loss : pare_loss_cross_entropy();
     t->acts.tape = 1;
+    t->acts.first_only = pare_loss_needs_first_only(&t->loss, &t->params->config);
+    t->score_acts.first_only = 1;
     struct pare_weight_source source = pare_params_source(t->params);
     PARE_TRY(pare_model_bind(&t->params->config, &source, &t->model, err));
     PARE_TRY(pare_optimizer_new(t->params, &o->adamw, &t->optimizer, err));
@@ -208,12 +210,14 @@ static enum pare_status blame_loss(const struct trainer *t,
 {
     const struct pare_config *config = &t->params->config;
     PARE_TRY(pare_params_check_finite(t->params, t->params->value, "weight", t->err));
-    const size_t n = batch->n_tokens * config->hidden;
-    for (uint32_t l = 0; l < config->layers; l++)
-        for (size_t k = 0; k < n; k++)
+    for (uint32_t l = 0; l < config->layers; l++) {
+        const int first = t->acts.first_only && l + 1 == config->layers;
+        const size_t rows = first ? batch->n_seq : batch->n_tokens;
+        for (size_t k = 0; k < rows * config->hidden; k++)
             if (!isfinite(t->acts.blocks[l].output[k]))
                 return pare_fail(t->err, PARE_ERR_INPUT,
                                  "the output of block %u is not finite", l);
+    }
     return pare_fail(t->err, PARE_ERR_INPUT, "the logits are not finite");
 }
 

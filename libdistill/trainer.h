@@ -21,7 +21,7 @@ struct pare_score { /* of a model on labelled examples */
     double loss; /* mean cross-entropy */
 };
 
-/* Scores in batches of `batch`; acts->tape is 0. */
+/* Scores in batches of `batch`; acts->tape is 0, acts->first_only may be set. */
 enum pare_status pare_score_examples(const struct pare_model *model,
                                      const struct pare_examples *examples, size_t batch,
                                      struct pare_acts *acts, struct pare_score *score,

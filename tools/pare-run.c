@@ -250,7 +250,7 @@ static enum pare_status check_options(const struct pare_cli *cli,
 static enum pare_status run(struct pare_cli *cli, void *context, struct pare_error *err)
 {
     struct options *options = context;
-    struct run run = {.options = options};
+    struct run run = {.options = options, .acts = {.first_only = !options->hidden}};
     enum pare_status status;
     options->json |= options->hidden;
     PARE_TRY(check_options(cli, options, err));

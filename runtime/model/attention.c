@@ -17,6 +17,7 @@ struct attention {
     float *context;
     float *probs;
     const uint64_t *prob_start;
+    int first_only;
     const struct pare_dropout *dropout;
     uint64_t site;
     float rate;
@@ -32,6 +33,7 @@ static void attend_rows(const struct attention *a, size_t s, size_t h, size_t fi
     const size_t start = a->batch->starts[s], n = a->batch->starts[s + 1] - start;
     const size_t C = a->width, D = a->head_width;
     const float *q = a->qkv + start * 3 * C + h * D, *k = q + C, *v = k + C;
+    float *context = a->context + (a->first_only ? s : start + first) * C + h * D;
     const float scale = 1.0f / sqrtf((float)D);
     const uint64_t offset = a->prob_start[s] + (h * n + first) * n;
     pare_gemm_one(&(struct pare_gemm_task){.M = rows,
@@ -53,7 +55,7 @@ static void attend_rows(const struct attention *a, size_t s, size_t h, size_t fi
                                            .K = n,
                                            .A = pare_rows(scores, n),
                                            .B = pare_rows(v, 3 * C),
-                                           .C = a->context + (start + first) * C + h * D,
+                                           .C = context,
                                            .ldc = C},
                   pack);
 }
@@ -65,7 +67,7 @@ static void attend(void *context, int worker, size_t begin, size_t end)
     float *pack = scores + a->score_floats;
     for (size_t task = begin; task < end; task++) {
         size_t s = task / a->heads, h = task % a->heads;
-        size_t n = a->batch->starts[s + 1] - a->batch->starts[s];
+        size_t n = a->first_only ? 1 : a->batch->starts[s + 1] - a->batch->starts[s];
         for (size_t first = 0; first < n; first += QUERY_ROWS) {
             size_t rows = n - first < QUERY_ROWS ? n - first : QUERY_ROWS;
             attend_rows(a, s, h, first, rows, scores, pack);
@@ -87,8 +89,9 @@ static size_t whole_lines(size_t floats)
 enum pare_status pare_attention(const struct pare_config *config,
                                 const struct pare_batch *batch, const float *qkv,
                                 float *context, float *probs, const uint64_t *prob_start,
-                                const struct pare_dropout *dropout, uint64_t site,
-                                struct pare_arena *scratch, struct pare_error *err)
+                                int first_only, const struct pare_dropout *dropout,
+                                uint64_t site, struct pare_arena *scratch,
+                                struct pare_error *err)
 {
     size_t longest = 0;
     for (size_t s = 0; s < batch->n_seq; s++)
@@ -101,6 +104,7 @@ enum pare_status pare_attention(const struct pare_config *config,
         .context = context,
         .probs = probs,
         .prob_start = prob_start,
+        .first_only = first_only,
         .dropout = dropout,
         .site = site,
         .rate = config->attention_dropout,

@@ -11,12 +11,13 @@ extern "C" {
 
 /* context[T, C] from qkv[T, 3C]: rows hold query, key and value of all heads behind each
  * other. With `probs` the softmax of every sequence and head is kept there (before
- * dropout), at prob_start[s] + h n^2; NULL keeps nothing. site: the dropout's stream. */
+ * dropout), at prob_start[s] + h n^2; NULL keeps nothing. first_only: only the query of
+ * each sequence's first token, context is [B, C]. site: the dropout's stream. */
 enum pare_status pare_attention(const struct pare_config *config,
                                 const struct pare_batch *batch, const float *qkv,
                                 float *context, float *probs, const uint64_t *prob_start,
-                                const struct pare_dropout *dropout, uint64_t site,
-                                struct pare_arena *scratch,
+                                int first_only, const struct pare_dropout *dropout,
+                                uint64_t site, struct pare_arena *scratch,
                                 struct pare_error *err) PARE_CHECKED;
 
 #ifdef __cplusplus

@@ -5,6 +5,7 @@
 
 #include "runtime/base/parallel.h"
 #include "runtime/model/attention.h"
+#include "runtime/model/forward_internal.h"
 
 #define TOKEN_TILE 16 /* tokens a parallel task handles in the row-wise steps */
 
@@ -38,111 +39,6 @@ static enum pare_status check_batch(const struct pare_model *model,
                              types);
     }
     return PARE_OK;
-}
-
-/* --- Memory ----------------------------------------------------------------------- */
-
-/* Hands out pieces of one block of memory, or, without one, only adds up their size: the
- * same layout function does both, so that they cannot disagree. */
-struct layout {
-    unsigned char *base;
-    size_t used;
-};
-
-static void *take(struct layout *layout, size_t count, size_t size)
-{
-    void *piece = layout->base ? layout->base + layout->used : NULL;
-    layout->used += (count * size + 63) / 64 * 64;
-    return piece;
-}
-
-static float *take_floats(struct layout *layout, size_t count)
-{
-    return take(layout, count, sizeof(float));
-}
-
-static void lay_block(struct layout *layout, struct pare_block_acts *acts, size_t T,
-                      size_t C, size_t F, size_t prob_floats, int tape)
-{
-    acts->qkv = take_floats(layout, T * 3 * C);
-    acts->context = take_floats(layout, T * C);
-    acts->attn_normed = take_floats(layout, T * C);
-    acts->up_act = take_floats(layout, T * F);
-    acts->output = take_floats(layout, T * C);
-    /* A norm may overwrite its input when no backward pass needs it. */
-    acts->attn_sum = tape ? take_floats(layout, T * C) : acts->attn_normed;
-    acts->out_sum = tape ? take_floats(layout, T * C) : acts->output;
-    if (!tape)
-        return;
-    acts->probs = take_floats(layout, prob_floats);
-    acts->up = take_floats(layout, T * F);
-    acts->attn_mean = take_floats(layout, T);
-    acts->attn_rstd = take_floats(layout, T);
-    acts->out_mean = take_floats(layout, T);
-    acts->out_rstd = take_floats(layout, T);
-}
-
-static void lay_out(struct layout *layout, const struct pare_config *config,
-                    const struct pare_batch *batch, struct pare_acts *acts)
-{
-    const size_t T = batch->n_tokens, B = batch->n_seq, C = config->hidden;
-    const int tape = acts->tape;
-    size_t prob_floats = 0;
-    acts->prob_start = take(layout, B + 1, sizeof *acts->prob_start);
-    for (size_t s = 0; s < B; s++) {
-        size_t n = batch->starts[s + 1] - batch->starts[s];
-        if (layout->base)
-            acts->prob_start[s] = prob_floats;
-        prob_floats += config->heads * n * n;
-    }
-    if (layout->base)
-        acts->prob_start[B] = prob_floats;
-    acts->embedded = take_floats(layout, T * C);
-    acts->embed_sum = tape ? take_floats(layout, T * C) : acts->embedded;
-    acts->embed_mean = tape ? take_floats(layout, T) : NULL;
-    acts->embed_rstd = tape ? take_floats(layout, T) : NULL;
-    struct pare_block_acts *blocks = take(layout, config->layers, sizeof *blocks);
-    acts->blocks = blocks;
-    struct pare_block_acts block = {0};
-    for (uint32_t l = 0; l < config->layers; l++) {
-        /* Without a tape every block uses the first one's buffers; the input of a block
-         * is then its own output buffer, which is read before it is written. */
-        if (l == 0 || tape)
-            lay_block(layout, &block, T, C, config->ffn, prob_floats, tape);
-        block.input = l == 0 ? acts->embedded : blocks ? blocks[l - 1].output : NULL;
-        if (blocks)
-            blocks[l] = block;
-    }
-    acts->first = take_floats(layout, B * C);
-    acts->pooled = config->has_pooler ? take_floats(layout, B * C) : NULL;
-    acts->pooled_pre = config->has_pooler && tape ? take_floats(layout, B * C) : NULL;
-    acts->logits = config->labels ? take_floats(layout, B * config->labels) : NULL;
-}
-
-static enum pare_status plan_memory(const struct pare_config *config,
-                                    const struct pare_batch *batch,
-                                    struct pare_acts *acts, struct pare_error *err)
-{
-    struct layout layout = {0};
-    lay_out(&layout, config, batch, acts);
-    pare_arena_release(&acts->arena, (struct pare_arena_mark){0});
-    if (acts->arena.spare == NULL || acts->arena.reserved < layout.used) {
-        pare_arena_free(&acts->arena);
-        /* An eighth more, so that slowly growing batches do not allocate each time. */
-        PARE_TRY(pare_arena_reserve(&acts->arena, layout.used + layout.used / 8, err));
-    }
-    void *base;
-    PARE_TRY(pare_arena_alloc(&acts->arena, &base, layout.used, 1, err));
-    layout = (struct layout){.base = base};
-    lay_out(&layout, config, batch, acts);
-    return PARE_OK;
-}
-
-void pare_acts_free(struct pare_acts *acts)
-{
-    pare_arena_free(&acts->arena);
-    pare_arena_free(&acts->scratch);
-    memset(acts, 0, sizeof *acts);
 }
 
 /* --- Row-wise steps --------------------------------------------------------------- */
@@ -225,37 +121,54 @@ static void activate_tile(void *context, size_t begin, size_t end)
     pare_kernels()->activate(a->act, a->y + begin, a->x + begin, end - begin);
 }
 
+/* Rows of `width` elements; row i stands for row number row[i] of the whole batch, or i
+ * when row is NULL. */
 struct dropout_rows {
     const struct pare_dropout *dropout;
     uint64_t site;
     float rate;
     float *y;
     const float *residual; /* added behind the dropout, or NULL */
+    size_t width;
+    const uint32_t *row;
 };
 
 static void dropout_tile(void *context, size_t begin, size_t end)
 {
     const struct dropout_rows *d = context;
-    pare_dropout_apply(d->dropout, d->site, d->rate, d->y + begin, end - begin, begin);
-    if (d->residual)
-        pare_kernels()->add(d->y + begin, d->residual + begin, end - begin);
+    for (size_t i = begin; i < end; i++) {
+        const uint64_t row = d->row ? d->row[i] : i;
+        float *y = d->y + i * d->width;
+        pare_dropout_apply(d->dropout, d->site, d->rate, y, d->width, row * d->width);
+        if (d->residual)
+            pare_kernels()->add(y, d->residual + i * d->width, d->width);
+    }
 }
 
 #define ELEMENT_TILE 16384 /* floats a task handles in the element-wise steps */
 
+/* The rows of a block behind its attention. */
+struct rows {
+    size_t count;
+    const uint32_t *row;   /* as in dropout_rows */
+    const float *residual; /* [count, C]: the block's input at these rows */
+};
+
 /* y = dropout(linear(x)) + residual; fused into the product when there is no dropout. */
 static enum pare_status linear_residual(const struct pare_linear *linear, const float *x,
-                                        size_t T, float *y, const float *residual,
+                                        const struct rows *rows, float *y,
+                                        const float *residual,
                                         const struct pare_dropout *dropout, uint64_t site,
                                         float rate, struct pare_arena *scratch,
                                         struct pare_error *err)
 {
+    const size_t M = rows->count;
     if (!dropout || rate <= 0)
-        return pare_linear_forward(linear, x, T, y, PARE_ACT_NONE, residual, scratch,
+        return pare_linear_forward(linear, x, M, y, PARE_ACT_NONE, residual, scratch,
                                    err);
-    PARE_TRY(pare_linear_forward(linear, x, T, y, PARE_ACT_NONE, NULL, scratch, err));
-    struct dropout_rows rows = {dropout, site, rate, y, residual};
-    pare_parallel_for(T * linear->N, ELEMENT_TILE, dropout_tile, &rows);
+    PARE_TRY(pare_linear_forward(linear, x, M, y, PARE_ACT_NONE, NULL, scratch, err));
+    struct dropout_rows drop = {dropout, site, rate, y, residual, linear->N, rows->row};
+    pare_parallel_for(M, TOKEN_TILE, dropout_tile, &drop);
     return PARE_OK;
 }
 
@@ -286,10 +199,66 @@ static void embed(const struct pare_model *model, const struct pare_batch *batch
     layer_norm(config, &model->embed_norm, acts->embed_sum, acts->embedded,
                acts->embed_mean, acts->embed_rstd, T);
     if (dropout && config->dropout > 0) {
-        struct dropout_rows drop = {dropout, PARE_DROPOUT_EMBED, config->dropout,
-                                    acts->embedded, NULL};
-        pare_parallel_for(T * config->hidden, ELEMENT_TILE, dropout_tile, &drop);
+        struct dropout_rows drop = {
+            .dropout = dropout,
+            .site = PARE_DROPOUT_EMBED,
+            .rate = config->dropout,
+            .y = acts->embedded,
+            .width = config->hidden,
+        };
+        pare_parallel_for(T, TOKEN_TILE, dropout_tile, &drop);
     }
+}
+
+/* Row starts[s] of `from` [T, width] becomes row s of `to` [B, width]. */
+static void gather_first(const struct pare_batch *batch, float *to, const float *from,
+                         size_t width)
+{
+    for (size_t s = 0; s < batch->n_seq; s++)
+        memcpy(to + s * width, from + batch->starts[s] * width, width * sizeof *to);
+}
+
+/* Keys and values of all tokens, queries of the first ones; `first` has their inputs. */
+static enum pare_status project_first(const struct pare_linear *qkv,
+                                      const struct pare_batch *batch, const float *input,
+                                      const float *first, float *y,
+                                      struct pare_arena *scratch, struct pare_error *err)
+{
+    const size_t B = batch->n_seq, C = qkv->K;
+    float *q;
+    PARE_TRY(pare_arena_alloc(scratch, &q, B * 3 * C, sizeof *q, err));
+    PARE_TRY(
+        pare_linear_forward_parts(qkv, 1, 2, input, batch->n_tokens, y, scratch, err));
+    PARE_TRY(pare_linear_forward_parts(qkv, 0, 1, first, B, q, scratch, err));
+    for (size_t s = 0; s < B; s++)
+        memcpy(y + batch->starts[s] * 3 * C, q + s * 3 * C, C * sizeof *q);
+    return PARE_OK;
+}
+
+/* From the attention's context to the block's output. */
+static enum pare_status upper_half(const struct pare_model *model, uint32_t l,
+                                   const struct rows *rows,
+                                   const struct pare_dropout *dropout,
+                                   struct pare_acts *acts, struct pare_error *err)
+{
+    const struct pare_config *config = &model->config;
+    const struct pare_block *block = &model->blocks[l];
+    const struct pare_block_acts *a = &acts->blocks[l];
+    struct pare_arena *scratch = &acts->scratch;
+    const uint64_t site = 3 * (uint64_t)l;
+    PARE_TRY(linear_residual(&block->attn_out, a->context, rows, a->attn_sum,
+                             rows->residual, dropout, PARE_DROPOUT_ATTN + site,
+                             config->dropout, scratch, err));
+    layer_norm(config, &block->attn_norm, a->attn_sum, a->attn_normed, a->attn_mean,
+               a->attn_rstd, rows->count);
+    PARE_TRY(linear_activated(&block->up, a->attn_normed, rows->count, a->up, a->up_act,
+                              config->activation, scratch, err));
+    PARE_TRY(linear_residual(&block->down, a->up_act, rows, a->out_sum, a->attn_normed,
+                             dropout, PARE_DROPOUT_FFN + site, config->dropout, scratch,
+                             err));
+    layer_norm(config, &block->out_norm, a->out_sum, a->output, a->out_mean, a->out_rstd,
+               rows->count);
+    return PARE_OK;
 }
 
 static enum pare_status run_block(const struct pare_model *model, uint32_t l,
@@ -298,28 +267,28 @@ static enum pare_status run_block(const struct pare_model *model, uint32_t l,
                                   struct pare_acts *acts, struct pare_error *err)
 {
     const struct pare_config *config = &model->config;
-    const struct pare_block *block = &model->blocks[l];
-    struct pare_block_acts *a = &acts->blocks[l];
+    const struct pare_linear *qkv = &model->blocks[l].qkv;
+    const struct pare_block_acts *a = &acts->blocks[l];
     struct pare_arena *scratch = &acts->scratch;
-    const size_t T = batch->n_tokens;
-    const uint64_t site = 3 * (uint64_t)l;
-
-    PARE_TRY(pare_linear_forward(&block->qkv, a->input, T, a->qkv, PARE_ACT_NONE, NULL,
-                                 scratch, err));
+    const int first_only = pare_acts_is_short(acts, config, l);
+    const size_t T = batch->n_tokens, B = batch->n_seq, C = config->hidden;
+    struct rows rows = {.count = T, .residual = a->input};
+    const struct pare_arena_mark mark = pare_arena_mark(scratch);
+    if (first_only) {
+        float *first;
+        PARE_TRY(pare_arena_alloc(scratch, &first, B * C, sizeof *first, err));
+        gather_first(batch, first, a->input, C);
+        PARE_TRY(project_first(qkv, batch, a->input, first, a->qkv, scratch, err));
+        rows = (struct rows){B, batch->starts, first};
+    } else {
+        PARE_TRY(pare_linear_forward(qkv, a->input, T, a->qkv, PARE_ACT_NONE, NULL,
+                                     scratch, err));
+    }
     PARE_TRY(pare_attention(config, batch, a->qkv, a->context, a->probs, acts->prob_start,
-                            dropout, PARE_DROPOUT_PROBS + site, scratch, err));
-    PARE_TRY(linear_residual(&block->attn_out, a->context, T, a->attn_sum, a->input,
-                             dropout, PARE_DROPOUT_ATTN + site, config->dropout, scratch,
-                             err));
-    layer_norm(config, &block->attn_norm, a->attn_sum, a->attn_normed, a->attn_mean,
-               a->attn_rstd, T);
-    PARE_TRY(linear_activated(&block->up, a->attn_normed, T, a->up, a->up_act,
-                              config->activation, scratch, err));
-    PARE_TRY(linear_residual(&block->down, a->up_act, T, a->out_sum, a->attn_normed,
-                             dropout, PARE_DROPOUT_FFN + site, config->dropout, scratch,
-                             err));
-    layer_norm(config, &block->out_norm, a->out_sum, a->output, a->out_mean, a->out_rstd,
-               T);
+                            first_only, dropout, PARE_DROPOUT_PROBS + 3 * (uint64_t)l,
+                            scratch, err));
+    PARE_TRY(upper_half(model, l, &rows, dropout, acts, err));
+    pare_arena_release(scratch, mark);
     return PARE_OK;
 }
 
@@ -331,8 +300,10 @@ static enum pare_status run_head(const struct pare_model *model,
     const struct pare_config *config = &model->config;
     const size_t B = batch->n_seq, C = config->hidden;
     const float *hidden = acts->blocks[config->layers - 1].output;
-    for (size_t s = 0; s < B; s++)
-        memcpy(acts->first + s * C, hidden + batch->starts[s] * C, C * sizeof(float));
+    if (acts->first_only)
+        memcpy(acts->first, hidden, B * C * sizeof(float));
+    else
+        gather_first(batch, acts->first, hidden, C);
     float *features = acts->first;
     if (config->has_pooler) {
         PARE_TRY(linear_activated(&model->pooler, acts->first, B, acts->pooled_pre,
@@ -354,7 +325,7 @@ enum pare_status pare_forward(const struct pare_model *model,
                               struct pare_error *err)
 {
     PARE_TRY(check_batch(model, batch, err));
-    PARE_TRY(plan_memory(&model->config, batch, acts, err));
+    PARE_TRY(pare_acts_plan(&model->config, batch, acts, err));
     embed(model, batch, dropout, acts);
     for (uint32_t l = 0; l < model->config.layers; l++)
         PARE_TRY(run_block(model, l, batch, dropout, acts, err));

@@ -49,25 +49,31 @@ void pare_dropout_apply(const struct pare_dropout *dropout, uint64_t site, float
                         float *y, size_t n, uint64_t offset);
 
 /* What a block computed. In inference all blocks share one set of buffers and the fields
- * marked (tape) are NULL; on a tape each block keeps its own for the backward pass. */
+ * marked (tape) are NULL; on a tape each block keeps its own for the backward pass. R is
+ * T, but B in the last block under pare_acts.first_only. */
 struct pare_block_acts {
     const float *input; /* [T, C]: the previous block's output */
-    float *qkv;         /* [T, 3C] */
+    float *qkv;         /* [T, 3C]; when R is B, queries of the first tokens only */
     float *probs;       /* (tape) softmax before dropout: for sequence s of length
-                           n, head h: [n, n] at prob_start[s] + h n^2 */
-    float *context;     /* [T, C]: concat of p_h v_h */
-    float *attn_sum;    /* [T, C]: a above */
-    float *attn_mean, *attn_rstd; /* (tape) [T] */
-    float *attn_normed;           /* [T, C]: u above */
-    float *up;                    /* (tape) [T, F] before the activation */
-    float *up_act;                /* [T, F] after it */
-    float *out_sum;               /* [T, C]: f above */
-    float *out_mean, *out_rstd;   /* (tape) [T] */
-    float *output;                /* [T, C] */
+                           n, head h: [n, n] at prob_start[s] + h n^2; when R is B, the
+                           first row of each */
+    float *context;     /* [R, C]: concat of p_h v_h */
+    float *attn_sum;    /* [R, C]: a above */
+    float *attn_mean, *attn_rstd; /* (tape) [R] */
+    float *attn_normed;           /* [R, C]: u above */
+    float *up;                    /* (tape) [R, F] before the activation */
+    float *up_act;                /* [R, F] after it */
+    float *out_sum;               /* [R, C]: f above */
+    float *out_mean, *out_rstd;   /* (tape) [R] */
+    float *output;                /* [R, C] */
 };
 
 struct pare_acts {
-    int tape;                       /* keep what a backward pass needs */
+    int tape; /* keep what a backward pass needs */
+    /* Only the first token of each sequence is read from the last block (that is all a
+     * classifier does): its queries, and everything behind the attention, are computed
+     * for these B rows alone. Logits, pooled and first keep their bits. */
+    int first_only;
     float *embed_sum;               /* (tape) [T, C]: sum of embeddings before the norm */
     float *embed_mean, *embed_rstd; /* (tape) [T] */
     float *embedded;                /* [T, C]: input of block 0 */
@@ -84,10 +90,11 @@ struct pare_acts {
 void pare_acts_free(struct pare_acts *acts);
 
 /* Runs the batch through the model; results stay in `acts` (zeroed before first use, tape
- * set by the caller) until the next call. dropout NULL: none. PARE_ERR_INPUT when a
- * sequence is empty or longer than config.positions, or an id or type is out of range.
- * acts->blocks[L-1].output has the hidden states, acts->pooled the pooler's output and
- * acts->logits the classifier's, where the config has them. */
+ * and first_only set by the caller) until the next call. dropout NULL: none.
+ * PARE_ERR_INPUT when a sequence is empty or longer than config.positions, or an id or
+ * type is out of range. acts->blocks[L-1].output has the hidden states (unless
+ * first_only), acts->pooled the pooler's output and acts->logits the classifier's, where
+ * the config has them. */
 enum pare_status pare_forward(const struct pare_model *model,
                               const struct pare_batch *batch,
                               const struct pare_dropout *dropout, struct pare_acts *acts,

@@ -206,32 +206,49 @@ void pare_linear_cut(struct pare_linear_run *run, size_t mr, size_t nr, size_t b
     }
 }
 
-enum pare_status pare_linear_forward(const struct pare_linear *linear, const float *X,
-                                     size_t M, float *Y, enum pare_activation act,
-                                     const float *residual, struct pare_arena *scratch,
-                                     struct pare_error *err)
+/* `run` has everything but its parts: those are [first, first + count). */
+static enum pare_status run_parts(const struct pare_linear_run *run, int first, int count,
+                                  struct pare_arena *scratch, struct pare_error *err)
 {
-    struct pare_linear_run run = {.linear = linear,
-                                  .kernels = linear->kernels,
-                                  .X = X,
-                                  .M = M,
-                                  .Y = Y,
-                                  .act = act,
-                                  .residual = residual};
-    struct pare_linear_run f32 = run, i8 = run;
-    for (int i = 0; i < linear->n_parts; i++) {
-        const struct pare_linear_part *part = &linear->parts[i];
+    struct pare_linear_run f32 = *run, i8 = *run;
+    for (int i = first; i < first + count; i++) {
+        const struct pare_linear_part *part = &run->linear->parts[i];
         struct pare_linear_run *to = part->weight.type == PARE_I8 ? &i8 : &f32;
         if (part->weight.N)
             to->parts[to->n_parts++] = part;
     }
     struct pare_arena_mark mark = pare_arena_mark(scratch);
     enum pare_status status = PARE_OK;
-    if (M && f32.n_parts)
+    if (run->M && f32.n_parts)
         status = pare_linear_run_f32(&f32, scratch, err);
     pare_arena_release(scratch, mark);
-    if (status == PARE_OK && M && i8.n_parts)
+    if (status == PARE_OK && run->M && i8.n_parts)
         status = pare_linear_run_i8(&i8, scratch, err);
     pare_arena_release(scratch, mark);
     return status;
+}
+
+enum pare_status pare_linear_forward(const struct pare_linear *linear, const float *X,
+                                     size_t M, float *Y, enum pare_activation act,
+                                     const float *residual, struct pare_arena *scratch,
+                                     struct pare_error *err)
+{
+    const struct pare_linear_run run = {.linear = linear,
+                                        .kernels = linear->kernels,
+                                        .X = X,
+                                        .M = M,
+                                        .Y = Y,
+                                        .act = act,
+                                        .residual = residual};
+    return run_parts(&run, 0, linear->n_parts, scratch, err);
+}
+
+enum pare_status pare_linear_forward_parts(const struct pare_linear *linear, int first,
+                                           int count, const float *X, size_t M, float *Y,
+                                           struct pare_arena *scratch,
+                                           struct pare_error *err)
+{
+    const struct pare_linear_run run = {
+        .linear = linear, .kernels = linear->kernels, .X = X, .M = M, .Y = Y};
+    return run_parts(&run, first, count, scratch, err);
 }

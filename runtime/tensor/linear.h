@@ -65,6 +65,13 @@ enum pare_status pare_linear_forward(const struct pare_linear *linear, const flo
                                      const float *residual, struct pare_arena *scratch,
                                      struct pare_error *err) PARE_CHECKED;
 
+/* The same for parts [first, first + count) of the linear alone, without act or residual:
+ * only their columns of Y[M, N] are written. */
+enum pare_status pare_linear_forward_parts(const struct pare_linear *linear, int first,
+                                           int count, const float *X, size_t M, float *Y,
+                                           struct pare_arena *scratch,
+                                           struct pare_error *err) PARE_CHECKED;
+
 /* Row `n` of the weight as float (dequantised), K values: for solvers, tests, tied heads.
  */
 void pare_weight_row(const struct pare_weight *weight, size_t n, float *out);

@@ -139,7 +139,7 @@ static enum pare_status run(struct bench *b, const struct pare_config *config,
     PARE_TRY(pare_optimizer_new(b->params, &options, &b->optimizer, err));
     PARE_TRY(pare_batcher_init(&b->batcher, examples, batch, err));
     PARE_TRY(pare_alloc(&b->dlogits, batch * config->labels, sizeof(float), err));
-    b->acts.tape = 1;
+    b->acts.tape = b->acts.first_only = 1;
     const uint64_t warm = 5;
     for (uint64_t number = 0; number < warm + steps; number++) {
         if (number == warm) {

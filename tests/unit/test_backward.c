@@ -110,6 +110,25 @@ Test(backward, a_classifier_without_a_pooler_agrees_with_finite_differences)
     check_gradients(&config, &mask);
 }
 
+Test(backward, first_tokens_alone_give_the_same_bits)
+{
+    struct pare_config config = toy_config_with_dropout(PARE_BERT, PARE_ACT_GELU);
+    for (config.layers = 1; config.layers <= 3; config.layers++) {
+        struct toy toy;
+        config.has_pooler = config.layers != 2;
+        toy_open(&toy, &config, &mask);
+        float *all;
+        TOY_OK(pare_alloc(&all, toy.params->total, sizeof *all, err));
+        toy_gradient(&toy, 0);
+        memcpy(all, toy.params->grad, toy.params->total * sizeof *all);
+        toy.acts.first_only = 1;
+        toy_gradient(&toy, 0);
+        cr_assert_arr_eq(toy.params->grad, all, toy.params->total * sizeof *all);
+        pare_free(all);
+        toy_close(&toy);
+    }
+}
+
 Test(backward, two_batches_accumulate_to_their_sum)
 {
     struct pare_config config = toy_config_with_dropout(PARE_BERT, PARE_ACT_GELU);

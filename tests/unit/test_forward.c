@@ -110,6 +110,28 @@ Test(forward, bits_do_not_depend_on_tape_live_weights_or_threads)
     tear_down(&live);
 }
 
+Test(forward, first_tokens_alone_give_the_same_bits)
+{
+    struct fixture f;
+    struct pare_config config = small_bert;
+    const struct pare_dropout dropout = {5, 6};
+    for (config.layers = 1; config.layers <= 3; config.layers++) {
+        set_up(&f, &config, config.layers == 2);
+        for (int tape = 0; tape < 2; tape++) {
+            const size_t C = config.hidden;
+            struct pare_acts all = {0}, first = {.first_only = 1};
+            run(&f, &f.batch.batch, tape, tape ? &dropout : NULL, &all);
+            run(&f, &f.batch.batch, tape, tape ? &dropout : NULL, &first);
+            cr_assert_arr_eq(first.logits, all.logits, N_SEQ * 3 * sizeof(float));
+            cr_assert_arr_eq(first.first, all.first, N_SEQ * C * sizeof(float));
+            cr_assert_arr_eq(first.pooled, all.pooled, N_SEQ * C * sizeof(float));
+            pare_acts_free(&all);
+            pare_acts_free(&first);
+        }
+        tear_down(&f);
+    }
+}
+
 Test(forward, dropout_repeats_for_a_step_and_differs_between_steps)
 {
     struct fixture f;
