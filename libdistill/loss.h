@@ -21,6 +21,7 @@ struct pare_loss_input {
     const int32_t *labels;   /* [B], PARE_NO_LABEL only if the loss is for such text */
     const uint32_t *example; /* [B] number of each sequence in the training data */
     float scale;             /* of the gradient: 1 / sequences of the whole step */
+    int accumulate; /* gradients of extra parameters are added to, not begun anew */
 };
 
 /* Gradient of scale * (sum of the sequences' losses) with respect to what the forward

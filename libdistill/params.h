@@ -28,7 +28,7 @@ struct pare_block_params {
 /* A matrix that is trained along with the model but is no part of it: a projection
  * between hidden states, learned scales. */
 struct pare_extra {
-    const char *name; /* begins with "train.", so that it is no tensor of a model */
+    char name[PARE_NAME_SIZE]; /* begins with "train.": no tensor of a model does */
     uint64_t rows, columns;
     int decays; /* weight decay applies */
 };

@@ -242,6 +242,7 @@ static enum pare_status run_batch(struct trainer *t, size_t first, size_t n, flo
         .labels = t->batcher.labels,
         .example = t->batcher.example,
         .scale = scale,
+        .accumulate = accumulate,
     };
     struct pare_loss_grads grads;
     double parts[PARE_LOSS_PARTS] = {0}, sum = 0;

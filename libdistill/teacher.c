@@ -1,0 +1,427 @@
+/* The teacher's answers on disk: see teacher.h. */
+#include "libdistill/teacher.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/base/alloc.h"
+#include "runtime/base/interrupt.h"
+#include "runtime/base/parallel.h"
+#include "runtime/checkpoint/gguf_writer.h"
+
+#define BATCH 32 /* sequences of a forward */
+#define KIND "pare teacher cache"
+#define KEY_KIND "general.type"
+#define KEY_TEACHER "pare.teacher_sha256"
+#define KEY_EXAMPLES "pare.examples_sha256"
+
+/* --- Which tensors ---------------------------------------------------------------- */
+
+/* Kinds of a chunk's tensors, in the order of the file: logits, then hidden states, then
+ * queries, keys and values. */
+static size_t kinds(const struct pare_config *config)
+{
+    return 1 + (config->layers + 1) + config->layers;
+}
+
+static size_t kind_of_hidden(uint32_t state)
+{
+    return 1 + state;
+}
+
+static size_t kind_of_qkv(const struct pare_config *config, uint32_t block)
+{
+    return 1 + (config->layers + 1) + block;
+}
+
+static int wanted(const struct pare_config *config,
+                  const struct pare_teacher_wants *wants, size_t kind)
+{
+    if (kind == 0)
+        return config->labels != 0;
+    kind--;
+    if (kind <= config->layers)
+        return wants->hidden && wants->hidden[kind];
+    kind -= config->layers + 1;
+    return wants->qkv && wants->qkv[kind];
+}
+
+static void name_of(const struct pare_config *config, size_t chunk, size_t kind,
+                    char out[PARE_NAME_SIZE])
+{
+    const size_t states = config->layers + 1;
+    if (kind == 0)
+        snprintf(out, PARE_NAME_SIZE, "%zu.logits", chunk);
+    else if (kind <= states)
+        snprintf(out, PARE_NAME_SIZE, "%zu.hidden.%zu", chunk, kind - 1);
+    else
+        snprintf(out, PARE_NAME_SIZE, "%zu.qkv.%zu", chunk, kind - 1 - states);
+}
+
+static size_t width_of(const struct pare_config *config, size_t kind)
+{
+    if (kind == 0)
+        return config->labels;
+    return kind <= config->layers + 1 ? config->hidden : 3 * (size_t)config->hidden;
+}
+
+static size_t chunk_count(const struct pare_examples *examples)
+{
+    return (examples->count + PARE_TEACHER_CHUNK - 1) / PARE_TEACHER_CHUNK;
+}
+
+struct span { /* examples [first, end) of a chunk */
+    size_t first, end;
+    uint64_t tokens;
+};
+
+static struct span span_of(const struct pare_examples *examples, size_t chunk)
+{
+    struct span s = {.first = chunk * PARE_TEACHER_CHUNK};
+    s.end = s.first + PARE_TEACHER_CHUNK;
+    if (s.end > examples->count)
+        s.end = examples->count;
+    s.tokens = examples->starts[s.end] - examples->starts[s.first];
+    return s;
+}
+
+static struct pare_tensor shape_of(const struct pare_config *config,
+                                   const struct span *span, size_t kind)
+{
+    return (struct pare_tensor){
+        .type = kind == 0 ? PARE_F32 : PARE_F16,
+        .n_dims = 2,
+        .shape = {kind == 0 ? span->end - span->first : span->tokens,
+                  width_of(config, kind)},
+    };
+}
+
+/* --- Reading ---------------------------------------------------------------------- */
+
+static int has_text(const struct pare_meta *meta, const char *key, const char *text)
+{
+    const struct pare_meta_value *value = pare_meta_find(meta, key);
+    return value && value->type == PARE_META_STRING &&
+           value->text.length == strlen(text) &&
+           !memcmp(value->text.data, text, value->text.length);
+}
+
+/* *fits: every tensor that is wanted is there; those are noted in teacher->chunks. */
+static enum pare_status find_tensors(struct pare_teacher *teacher,
+                                     const struct pare_teacher_wants *wants, int *fits,
+                                     struct pare_error *err)
+{
+    const struct pare_config *config = &teacher->config;
+    const size_t K = kinds(config), n = chunk_count(teacher->examples);
+    PARE_TRY(pare_arena_alloc(&teacher->arena, &teacher->chunks, n * K,
+                              sizeof *teacher->chunks, err));
+    *fits = 1;
+    for (size_t chunk = 0; chunk < n; chunk++) {
+        const struct span span = span_of(teacher->examples, chunk);
+        for (size_t kind = 0; kind < K; kind++) {
+            char name[PARE_NAME_SIZE];
+            name_of(config, chunk, kind, name);
+            const struct pare_tensor want = shape_of(config, &span, kind);
+            const struct pare_tensor *found = pare_ckpt_find(teacher->ckpt, name);
+            if (found &&
+                (found->type != want.type || found->n_dims != 2 ||
+                 found->shape[0] != want.shape[0] || found->shape[1] != want.shape[1]))
+                found = NULL;
+            teacher->chunks[chunk * K + kind] = found;
+            *fits &= found || !wanted(config, wants, kind);
+        }
+    }
+    return PARE_OK;
+}
+
+/* *fits = 0 when there is no such file, or one of something else. */
+static enum pare_status open_cache(struct pare_teacher *teacher, const char *path,
+                                   const char *sha256, const char *examples_sha256,
+                                   const struct pare_teacher_wants *wants, int *fits,
+                                   struct pare_error *err)
+{
+    struct pare_error ignored = {0};
+    *fits = 0;
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return PARE_OK;
+    fclose(f);
+    if (pare_ckpt_open(path, &teacher->ckpt, &ignored) != PARE_OK)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "%s exists and is no teacher cache; remove it or choose another "
+                         "--cache",
+                         path);
+    const struct pare_meta *meta = &teacher->ckpt->meta;
+    if (!has_text(meta, KEY_KIND, KIND))
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "%s exists and is no teacher cache; remove it or choose another "
+                         "--cache",
+                         path);
+    if (has_text(meta, KEY_TEACHER, sha256) &&
+        has_text(meta, KEY_EXAMPLES, examples_sha256))
+        PARE_TRY(find_tensors(teacher, wants, fits, err));
+    if (!*fits) {
+        pare_ckpt_close(teacher->ckpt);
+        teacher->ckpt = NULL;
+    }
+    return PARE_OK;
+}
+
+static const unsigned char *rows_of(const struct pare_teacher *teacher, size_t example,
+                                    size_t kind)
+{
+    const size_t chunk = example / PARE_TEACHER_CHUNK;
+    const struct pare_tensor *tensor =
+        teacher->chunks[chunk * kinds(&teacher->config) + kind];
+    const size_t first = chunk * PARE_TEACHER_CHUNK;
+    const uint64_t *starts = teacher->examples->starts;
+    const size_t row =
+        kind == 0 ? example - first : (size_t)(starts[example] - starts[first]);
+    const size_t size = kind == 0 ? sizeof(float) : sizeof(uint16_t);
+    return (const unsigned char *)tensor->data +
+           row * width_of(&teacher->config, kind) * size;
+}
+
+void pare_teacher_logits(const struct pare_teacher *teacher, size_t example, float *out)
+{
+    memcpy(out, rows_of(teacher, example, 0), teacher->config.labels * sizeof *out);
+}
+
+void pare_teacher_hidden(const struct pare_teacher *teacher, uint32_t state,
+                         size_t example, size_t tokens, float *out)
+{
+    pare_kernels()->decode_f16(out, rows_of(teacher, example, kind_of_hidden(state)),
+                               tokens * teacher->config.hidden);
+}
+
+void pare_teacher_qkv(const struct pare_teacher *teacher, uint32_t block, size_t example,
+                      float *out)
+{
+    const uint64_t *starts = teacher->examples->starts;
+    const size_t kind = kind_of_qkv(&teacher->config, block);
+    pare_kernels()->decode_f16(out, rows_of(teacher, example, kind),
+                               (size_t)(starts[example + 1] - starts[example]) *
+                                   width_of(&teacher->config, kind));
+}
+
+/* --- Computing -------------------------------------------------------------------- */
+
+struct writing {
+    const struct pare_model *model;
+    const struct pare_examples *examples;
+    const struct pare_teacher_wants *wants;
+    struct pare_gguf_writer *writer;
+    struct pare_batcher batcher;
+    struct pare_acts acts;
+    unsigned char **data; /* [kinds] a chunk's tensors, NULL: not wanted */
+    struct pare_arena arena;
+    struct pare_error *err;
+};
+
+struct encode {
+    const float *from;
+    unsigned char *to;
+};
+
+static void encode_tile(void *context, size_t begin, size_t end)
+{
+    const struct encode *e = context;
+    pare_row_encode(PARE_F16, e->from + begin, e->to + begin * sizeof(uint16_t),
+                    end - begin);
+}
+
+/* Rows of one tensor behind the `row` rows that are there. */
+static enum pare_status keep(const struct writing *w, size_t kind, size_t row,
+                             const float *from, size_t rows)
+{
+    const size_t width = width_of(&w->model->config, kind), n = rows * width;
+    const size_t size = kind == 0 ? sizeof(float) : sizeof(uint16_t);
+    if (!w->data[kind])
+        return PARE_OK;
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(from[i]) <= 65504.0f)) /* also not a number */
+            return pare_fail(w->err, PARE_ERR_INPUT,
+                             "the teacher computes %g: its weights are damaged, or too "
+                             "large to keep its states as F16",
+                             (double)from[i]);
+    unsigned char *to = w->data[kind] + row * width * size;
+    if (kind == 0)
+        memcpy(to, from, n * size);
+    else
+        pare_parallel_for(n, 16384, encode_tile, &(struct encode){from, to});
+    return PARE_OK;
+}
+
+static enum pare_status compute_batch(struct writing *w, const struct span *span,
+                                      size_t first, size_t n)
+{
+    const struct pare_config *config = &w->model->config;
+    const struct pare_batch batch = pare_batcher_fill(&w->batcher, NULL, first, n);
+    PARE_TRY(pare_forward(w->model, &batch, NULL, &w->acts, w->err));
+    const size_t token =
+        (size_t)(w->examples->starts[first] - w->examples->starts[span->first]);
+    if (config->labels)
+        PARE_TRY(keep(w, 0, first - span->first, w->acts.logits, n));
+    PARE_TRY(keep(w, kind_of_hidden(0), token, w->acts.embedded, batch.n_tokens));
+    for (uint32_t l = 0; l < config->layers; l++) {
+        PARE_TRY(keep(w, kind_of_hidden(l + 1), token, w->acts.blocks[l].output,
+                      batch.n_tokens));
+        PARE_TRY(keep(w, kind_of_qkv(config, l), token, w->acts.blocks[l].qkv,
+                      batch.n_tokens));
+    }
+    return PARE_OK;
+}
+
+static enum pare_status compute_chunk(struct writing *w, size_t chunk)
+{
+    const struct pare_config *config = &w->model->config;
+    const struct span span = span_of(w->examples, chunk);
+    struct pare_arena_mark mark = pare_arena_mark(&w->arena);
+    for (size_t kind = 0; kind < kinds(config); kind++) {
+        const struct pare_tensor shape = shape_of(config, &span, kind);
+        w->data[kind] = NULL;
+        if (wanted(config, w->wants, kind))
+            PARE_TRY(pare_arena_alloc(
+                &w->arena, &w->data[kind], shape.shape[0],
+                shape.shape[1] * pare_dtype_info(shape.type)->block_bytes, w->err));
+    }
+    for (size_t first = span.first; first < span.end; first += BATCH) {
+        const size_t n = span.end - first < BATCH ? span.end - first : BATCH;
+        PARE_TRY(pare_check_interrupted(w->err));
+        PARE_TRY(compute_batch(w, &span, first, n));
+    }
+    for (size_t kind = 0; kind < kinds(config); kind++) {
+        const struct pare_tensor shape = shape_of(config, &span, kind);
+        if (w->data[kind])
+            PARE_TRY(pare_gguf_writer_data(w->writer, w->data[kind],
+                                           shape.shape[0] * shape.shape[1] *
+                                               pare_dtype_info(shape.type)->block_bytes,
+                                           w->err));
+    }
+    pare_arena_release(&w->arena, mark);
+    return PARE_OK;
+}
+
+static enum pare_status plan_tensors(const struct writing *w)
+{
+    const struct pare_config *config = &w->model->config;
+    for (size_t chunk = 0; chunk < chunk_count(w->examples); chunk++) {
+        const struct span span = span_of(w->examples, chunk);
+        for (size_t kind = 0; kind < kinds(config); kind++) {
+            char name[PARE_NAME_SIZE];
+            if (!wanted(config, w->wants, kind))
+                continue;
+            const struct pare_tensor shape = shape_of(config, &span, kind);
+            name_of(config, chunk, kind, name);
+            PARE_TRY(pare_gguf_writer_plan(w->writer, name, shape.type, 2, shape.shape,
+                                           w->err));
+        }
+    }
+    return PARE_OK;
+}
+
+static enum pare_status compute_all(struct writing *w,
+                                    const struct pare_progress *progress)
+{
+    const size_t n = chunk_count(w->examples);
+    w->acts.tape = w->wants->hidden || w->wants->qkv;
+    PARE_TRY(plan_tensors(w));
+    PARE_TRY(pare_batcher_init(&w->batcher, w->examples, BATCH, w->err));
+    PARE_TRY(pare_arena_alloc(&w->arena, &w->data, kinds(&w->model->config),
+                              sizeof *w->data, w->err));
+    for (size_t chunk = 0; chunk < n; chunk++) {
+        pare_progress_report(progress, "teacher", chunk, n, NULL);
+        PARE_TRY(compute_chunk(w, chunk));
+    }
+    pare_progress_report(progress, "teacher", n, n, NULL);
+    return PARE_OK;
+}
+
+static enum pare_status write_cache(const char *path, const struct pare_model *model,
+                                    const struct pare_examples *examples,
+                                    const struct pare_teacher_wants *wants,
+                                    const struct pare_meta *meta,
+                                    const struct pare_progress *progress,
+                                    struct pare_error *err)
+{
+    struct writing w = {.model = model, .examples = examples, .wants = wants, .err = err};
+    PARE_TRY(pare_gguf_writer_open(path, meta, &w.writer, err));
+    enum pare_status status = compute_all(&w, progress);
+    pare_batcher_free(&w.batcher);
+    pare_acts_free(&w.acts);
+    pare_arena_free(&w.arena);
+    if (status == PARE_OK)
+        return pare_gguf_writer_commit(w.writer, err);
+    pare_gguf_writer_abort(w.writer);
+    return status;
+}
+
+/* --- Both ------------------------------------------------------------------------- */
+
+static enum pare_status fill_meta(struct pare_meta *meta, const char *sha256,
+                                  const char *examples_sha256, struct pare_error *err)
+{
+    PARE_TRY(pare_meta_set_string(meta, KEY_KIND, KIND, strlen(KIND), err));
+    PARE_TRY(pare_meta_set_string(meta, KEY_TEACHER, sha256, strlen(sha256), err));
+    return pare_meta_set_string(meta, KEY_EXAMPLES, examples_sha256,
+                                strlen(examples_sha256), err);
+}
+
+static enum pare_status open_or_compute(struct pare_teacher *teacher, const char *path,
+                                        const struct pare_model *model,
+                                        const char *sha256,
+                                        const struct pare_teacher_wants *wants,
+                                        const struct pare_progress *progress,
+                                        int *computed, struct pare_error *err)
+{
+    char examples_sha256[65];
+    int fits;
+    pare_examples_sha256(teacher->examples, examples_sha256);
+    PARE_TRY(open_cache(teacher, path, sha256, examples_sha256, wants, &fits, err));
+    *computed = !fits;
+    if (fits)
+        return PARE_OK;
+    struct pare_meta meta = {0};
+    enum pare_status status = fill_meta(&meta, sha256, examples_sha256, err);
+    if (status == PARE_OK)
+        status = write_cache(path, model, teacher->examples, wants, &meta, progress, err);
+    pare_meta_free(&meta);
+    PARE_TRY(status);
+    PARE_TRY(open_cache(teacher, path, sha256, examples_sha256, wants, &fits, err));
+    if (!fits)
+        return pare_fail(err, PARE_ERR_INTERNAL, "%s: not what was written", path);
+    return PARE_OK;
+}
+
+enum pare_status pare_teacher_open(const char *path, const struct pare_model *model,
+                                   const char *sha256,
+                                   const struct pare_examples *examples,
+                                   const struct pare_teacher_wants *wants,
+                                   const struct pare_progress *progress,
+                                   struct pare_teacher **out, int *computed,
+                                   struct pare_error *err)
+{
+    struct pare_teacher *teacher;
+    *out = NULL;
+    PARE_TRY(pare_alloc(&teacher, 1, sizeof *teacher, err));
+    teacher->config = model->config;
+    teacher->examples = examples;
+    enum pare_status status =
+        open_or_compute(teacher, path, model, sha256, wants, progress, computed, err);
+    if (status != PARE_OK) {
+        pare_teacher_free(teacher);
+        return status;
+    }
+    *out = teacher;
+    return PARE_OK;
+}
+
+void pare_teacher_free(struct pare_teacher *teacher)
+{
+    if (!teacher)
+        return;
+    pare_ckpt_close(teacher->ckpt);
+    pare_arena_free(&teacher->arena);
+    pare_free(teacher);
+}
