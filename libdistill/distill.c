@@ -275,6 +275,7 @@ struct pare_loss pare_distiller_loss(struct pare_distiller *distiller,
     return (struct pare_loss){
         .run = run,
         .context = distiller,
+        .unlabelled = 1,
         .n_parts = PARE_PARTS,
         .part_names = names,
         .hidden = distiller->student_hidden,

@@ -228,13 +228,7 @@ static enum pare_status write_container(const struct work *w,
     PARE_TRY(status);
     if (*w->state)
         PARE_TRY(pare_state_remove(w->state, w->err));
-    if (result->has_dev)
-        pare_cli_info(w->cli, "%s: epoch %llu, %llu of %llu right on dev (%.2f %%)",
-                      w->cli->output, (unsigned long long)result->kept_epoch,
-                      (unsigned long long)result->kept.correct,
-                      (unsigned long long)result->kept.examples,
-                      100.0 * (double)result->kept.correct /
-                          (double)result->kept.examples);
+    train_log_result(w->cli, result);
     return PARE_OK;
 }
 

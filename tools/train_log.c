@@ -115,3 +115,13 @@ void train_log_event(void *context, const struct pare_train_event *event)
         break;
     }
 }
+
+void train_log_result(struct pare_cli *cli, const struct pare_train_result *result)
+{
+    if (result->has_dev)
+        pare_cli_info(
+            cli,
+            "%s: epoch %" PRIu64 ", %" PRIu64 " of %" PRIu64 " right on dev (%.2f %%)",
+            cli->output, result->kept_epoch, result->kept.correct, result->kept.examples,
+            100.0 * (double)result->kept.correct / (double)result->kept.examples);
+}

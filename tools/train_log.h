@@ -26,4 +26,7 @@ enum pare_status train_log_close(struct train_log *log,
 /* For pare_train_hooks.event; the context is the log. */
 void train_log_event(void *context, const struct pare_train_event *event);
 
+/* What was kept, for the program's last line. */
+void train_log_result(struct pare_cli *cli, const struct pare_train_result *result);
+
 #endif

@@ -1,0 +1,311 @@
+/* pare-distill: a teacher's container and text in, a smaller student's container out. */
+#include <stdio.h>
+#include <string.h>
+
+#include "libdistill/state.h"
+#include "libdistill/trainer.h"
+#include "runtime/base/sha256.h"
+#include "runtime/model/container.h"
+#include "runtime/model/stored.h"
+#include "tools/distill_options.h"
+#include "tools/train_data.h"
+#include "tools/train_log.h"
+#include "tools/train_options.h"
+
+struct options {
+    const char *train, *dev, *cache;
+    struct distill_options distill;
+    struct train_options training;
+};
+
+struct work {
+    struct pare_cli *cli;
+    const struct options *o;
+    struct pare_stored stored; /* the teacher's tensors */
+    struct pare_model *model;  /* and as it runs */
+    char teacher_sha256[65];
+    struct train_data train, dev;
+    struct pare_config config; /* of the student */
+    struct pare_params *params;
+    struct pare_distill_options loss;
+    struct pare_distiller *distiller;
+    struct pare_teacher *teacher;
+    struct train_log log;
+    char cache[TRAIN_PATH_SIZE], state[TRAIN_PATH_SIZE];
+    const char *names[PARE_MAX_LABELS];
+    struct pare_error *err;
+};
+
+/* --- Teacher and text ------------------------------------------------------------- */
+
+static enum pare_status open_teacher(struct work *w)
+{
+    const char *path = w->cli->operands[0];
+    PARE_TRY(pare_stored_open_container(path, &w->stored, w->err));
+    PARE_TRY(pare_ckpt_refuse_output(w->stored.ckpt, w->cli->output, w->err));
+    PARE_TRY(pare_model_open(path, &w->model, w->err));
+    if (!w->model->tokenizer)
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "%s has no tokenizer; convert it with its vocabulary", path);
+    if (!w->model->config.labels)
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "%s has no classifier to learn from; make it a teacher with "
+                         "pare-train first",
+                         path);
+    for (uint32_t i = 0; i < w->model->config.labels; i++)
+        w->names[i] = w->model->config.label[i];
+    return pare_ckpt_sha256(w->stored.ckpt, w->teacher_sha256, w->err);
+}
+
+static enum pare_status read_data(struct work *w)
+{
+    const struct pare_config *config = &w->model->config;
+    const size_t longest = train_options_longest(&w->o->training, config);
+    PARE_TRY(train_data_read(w->cli, w->o->train, (int)config->labels, w->names,
+                             &w->train, w->err));
+    PARE_TRY(
+        train_data_tokenize(w->cli, w->model->tokenizer, longest, &w->train, w->err));
+    if (!w->o->dev)
+        return PARE_OK;
+    PARE_TRY(train_data_read(w->cli, w->o->dev, (int)config->labels, w->names, &w->dev,
+                             w->err));
+    return train_data_tokenize(w->cli, w->model->tokenizer, longest, &w->dev, w->err);
+}
+
+/* --- The student ------------------------------------------------------------------ */
+
+static int goes_on(const struct work *w)
+{
+    return strcmp(w->o->distill.init, "teacher") && strcmp(w->o->distill.init, "random");
+}
+
+static enum pare_status new_params(struct work *w)
+{
+    struct pare_extra extras[PARE_MAX_PAIRS];
+    const struct pare_config *teacher = &w->model->config;
+    train_options_dropout(&w->o->training, &w->config);
+    PARE_TRY(distill_options_loss(&w->o->distill, &w->config, teacher, &w->loss, w->err));
+    const size_t n = pare_distill_extras(&w->loss, &w->config, teacher, extras);
+    PARE_TRY(pare_params_new_with(&w->config, extras, n, &w->params, w->err));
+    pare_distill_draw(&w->loss, teacher, w->params, w->cli->seed);
+    return PARE_OK;
+}
+
+/* A student that a container holds already. */
+static enum pare_status load_student(struct work *w)
+{
+    struct pare_stored stored;
+    size_t drawn;
+    PARE_TRY(pare_stored_open_container(w->o->distill.init, &stored, w->err));
+    w->config = stored.config;
+    enum pare_status status = new_params(w);
+    if (status == PARE_OK)
+        status = pare_params_load(w->params, &stored, w->cli->seed, &drawn, w->err);
+    pare_stored_close(&stored);
+    return status;
+}
+
+static enum pare_status start_student(struct work *w)
+{
+    uint32_t from[PARE_MAX_PAIRS];
+    struct pare_student_options options;
+    struct pare_params *teacher;
+    size_t drawn;
+    PARE_TRY(distill_options_student(&w->o->distill, &w->model->config, from, &options,
+                                     w->err));
+    PARE_TRY(pare_student_config(&options, &w->model->config, &w->config, w->err));
+    PARE_TRY(new_params(w));
+    PARE_TRY(pare_params_new(&w->model->config, &teacher, w->err));
+    enum pare_status status =
+        pare_params_load(teacher, &w->stored, w->cli->seed, &drawn, w->err);
+    if (status == PARE_OK)
+        status = pare_student_start(&options, teacher, w->params, w->cli->seed, w->err);
+    pare_params_free(teacher);
+    return status;
+}
+
+/* --- The teacher's answers -------------------------------------------------------- */
+
+static enum pare_status ask_teacher(struct work *w)
+{
+    int computed;
+    const int n = w->o->cache
+                      ? snprintf(w->cache, sizeof w->cache, "%s", w->o->cache)
+                      : snprintf(w->cache, sizeof w->cache, "%s.teacher", w->cli->output);
+    if (n < 0 || (size_t)n >= sizeof w->cache)
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "the path of the teacher's cache is too long");
+    PARE_TRY(pare_distiller_new(&w->loss, &w->config, &w->model->config, &w->distiller,
+                                w->err));
+    const struct pare_teacher_wants wants = pare_distiller_wants(w->distiller);
+    PARE_TRY(pare_examples_check(&w->train.examples, &w->model->config, 1, w->o->train,
+                                 w->err));
+    PARE_TRY(pare_teacher_open(w->cache, w->model, w->teacher_sha256, &w->train.examples,
+                               &wants, &w->cli->progress, &w->teacher, &computed,
+                               w->err));
+    pare_cli_info(w->cli, "%s: the teacher's answers to %zu texts, %s", w->cache,
+                  w->train.examples.count, computed ? "computed" : "as found");
+    return PARE_OK;
+}
+
+/* --- The container ---------------------------------------------------------------- */
+
+static cJSON *history_options(const struct work *w, const struct pare_train_result *r)
+{
+    cJSON *json = cJSON_CreateObject();
+    int ok = json && cJSON_AddStringToObject(json, "train_sha256", w->train.text.sha256);
+    if (ok && r->has_dev)
+        ok = cJSON_AddStringToObject(json, "dev_sha256", w->dev.text.sha256) != NULL;
+    if (ok && distill_options_history(&w->o->distill, &w->loss, json) &&
+        train_options_history(&w->o->training, w->cli->seed, &w->config, r, json))
+        return json;
+    cJSON_Delete(json);
+    return NULL;
+}
+
+static enum pare_status fill_meta(const struct work *w, const struct pare_train_result *r,
+                                  struct pare_meta *meta)
+{
+    const struct pare_meta *from = &w->stored.ckpt->meta;
+    for (size_t i = 0; i < from->count; i++)
+        PARE_TRY(pare_meta_copy_value(meta, &from->values[i], w->err));
+    pare_meta_remove(meta, "pare.scheme");
+    PARE_TRY(pare_config_to_meta(&w->config, meta, w->err));
+    PARE_TRY(pare_file_type_set(meta, PARE_F32, w->err));
+    cJSON *options = history_options(w, r);
+    if (!options)
+        return pare_fail_memory(w->err, sizeof(cJSON));
+    enum pare_status status =
+        pare_history_add(meta, "pare-distill", w->teacher_sha256, options, w->err);
+    cJSON_Delete(options);
+    return status;
+}
+
+static enum pare_status write_container(const struct work *w,
+                                        const struct pare_train_result *result)
+{
+    struct pare_meta meta = {0};
+    enum pare_status status = fill_meta(w, result, &meta);
+    if (status == PARE_OK)
+        status = pare_params_write(w->params, &meta, w->cli->output, w->err);
+    pare_meta_free(&meta);
+    PARE_TRY(status);
+    if (*w->state)
+        PARE_TRY(pare_state_remove(w->state, w->err));
+    if (!w->o->cache)
+        remove(w->cache);
+    train_log_result(w->cli, result);
+    return PARE_OK;
+}
+
+/* --- The program ------------------------------------------------------------------ */
+
+/* Weights of the loss and everything else that decides the result. */
+static enum pare_status loss_identity(const struct work *w, char **out)
+{
+    cJSON *json = cJSON_CreateObject();
+    *out = NULL;
+    if (json && cJSON_AddStringToObject(json, "teacher", w->teacher_sha256) &&
+        distill_options_history(&w->o->distill, &w->loss, json))
+        *out = cJSON_PrintUnformatted(json);
+    cJSON_Delete(json);
+    return *out ? PARE_OK : pare_fail_memory(w->err, sizeof(cJSON));
+}
+
+static enum pare_status train(struct work *w, const char *identity)
+{
+    struct pare_train_result result;
+    struct pare_train_options options =
+        train_options_trainer(&w->o->training, w->cli->seed, w->state);
+    const struct pare_train_hooks hooks = {train_log_event, &w->log, &w->cli->progress};
+    options.loss = pare_distiller_loss(w->distiller, w->teacher, w->params);
+    options.loss_identity = identity;
+    PARE_TRY(pare_train(w->params, &w->train.examples,
+                        w->o->dev ? &w->dev.examples : NULL, &options, &hooks, &result,
+                        w->err));
+    return write_container(w, &result);
+}
+
+static enum pare_status distill(struct work *w)
+{
+    const struct train_options *training = &w->o->training;
+    char *identity;
+    PARE_TRY(open_teacher(w));
+    PARE_TRY(read_data(w));
+    PARE_TRY(goes_on(w) ? load_student(w) : start_student(w));
+    PARE_TRY(train_options_state(training, w->cli->output, w->state, w->err));
+    PARE_TRY(ask_teacher(w));
+    PARE_TRY(
+        train_log_open(&w->log, w->cli, training->metrics, training->resume, w->err));
+    w->log.state_path = w->state;
+    pare_cli_info(
+        w->cli, "teacher: %u layers of %u; student: %s, %u layers of %u, %zu parameters",
+        w->model->config.layers, w->model->config.hidden,
+        pare_family_name(w->config.family), w->config.layers, w->config.hidden,
+        w->params->start[w->params->n_model]);
+    PARE_TRY(loss_identity(w, &identity));
+    enum pare_status status = train(w, identity);
+    cJSON_free(identity);
+    return status;
+}
+
+static enum pare_status run(struct pare_cli *cli, void *context, struct pare_error *err)
+{
+    struct work w = {.cli = cli, .o = context, .err = err};
+    enum pare_status status =
+        w.o->train ? distill(&w)
+                   : pare_fail(err, PARE_ERR_USAGE, "--train FILE is missing");
+    enum pare_status closed = train_log_close(&w.log, status == PARE_OK ? err : NULL);
+    status = status == PARE_OK ? closed : status;
+    pare_teacher_free(w.teacher);
+    pare_distiller_free(w.distiller);
+    pare_params_free(w.params);
+    train_data_free(&w.train);
+    train_data_free(&w.dev);
+    pare_model_free(w.model);
+    pare_stored_close(&w.stored);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.training = train_options_default(),
+                        .distill = distill_options_default()};
+    const struct pare_cli_option options[] = {
+        PARE_CLI_STRING('t', "train", "FILE", &o.train, "labelled text to learn from"),
+        PARE_CLI_STRING('d', "dev", "FILE", &o.dev,
+                        "labelled text to judge each epoch by"),
+        PARE_CLI_STRING(0, "cache", "FILE", &o.cache,
+                        "the teacher's answers: used when they fit, else written, and "
+                        "kept; OUTPUT.teacher by default, removed at the end"),
+        STUDENT_OPTIONS(&o.distill),
+        LOSS_OPTIONS(&o.distill),
+        TRAIN_OPTIONS(&o.training),
+        PARE_CLI_END,
+    };
+    const struct pare_cli_example examples[] = {
+        {"pare-distill teacher.gguf --train train.tsv --dev dev.tsv --layers 2 "
+         "-o student.gguf",
+         "A student of two blocks, seeded with the teacher's first and last."},
+        {NULL, NULL},
+    };
+    const struct pare_cli_program program = {
+        .name = "pare-distill",
+        .summary = "Trains a smaller encoder to do what a larger one does.",
+        .usage = "[options] TEACHER.gguf --train FILE -o STUDENT.gguf",
+        .description =
+            "The student starts from a choice of the teacher's weights and learns from "
+            "the labels and from the teacher: its probabilities, its hidden states, its "
+            "attention. What the teacher says is computed once and kept in a file.\n\n"
+            "The result depends on the inputs, the options and the seed alone. SIGINT "
+            "and SIGTERM stop it with a resume file.",
+        .operands = "TEACHER",
+        .output = "the container to write",
+        .options = options,
+        .examples = examples,
+        .min_operands = 1,
+        .max_operands = 1,
+        .common = PARE_CLI_OUTPUT | PARE_CLI_NEEDS_OUTPUT | PARE_CLI_SEED,
+    };
+    return pare_cli_main(&program, argc, argv, run, &o);
+}
