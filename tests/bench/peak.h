@@ -101,12 +101,12 @@ static double peak_rate(double (*work)(void))
     return best;
 }
 
-static double peak_f32(void)
+static inline double peak_f32(void)
 {
     return peak_rate(peak_f32_work);
 }
 
-static double peak_int8(void)
+static inline double peak_int8(void)
 {
     return peak_rate(peak_int8_work);
 }

@@ -1,11 +1,17 @@
-/* How long the parts of a training step take, on random text: forward, loss, backward,
- * optimiser, and the multiply-adds a second they come to.
+/* A training step beside PyTorch's: forward, loss, backward and AdamW on random text of
+ * one length, as one line of JSON: milliseconds of a step and its parts (medians), the
+ * multiply-adds it takes, their share of the arithmetic units' peak (measured in the same
+ * run, on as many threads), and peak memory. processor_ms is the processor time of all
+ * threads, which other work on the machine does not enter. train_rounds.py runs it in
+ * turns with torch_step.py.
  *
- *     bench_train [minilm|distilbert|student] [threads] [batch] [mean tokens] [steps]
+ *     bench_train [distilbert|student|minilm] [threads] [batch] [tokens] [steps]
+ * [dropout]
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "libdistill/backward.h"
@@ -14,64 +20,74 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/parallel.h"
 #include "runtime/base/rng.h"
+#include "tests/bench/peak.h"
 
-#define EXAMPLES 4096
+#define EXAMPLES 2048
+#define WARM_STEPS 3
 
-static struct pare_config config_named(const char *name)
+struct setting {
+    const char *name;
+    int threads;
+    size_t batch, tokens, steps;
+    float dropout;
+};
+
+static struct pare_config config_of(const struct setting *setting)
 {
     struct pare_config config = {
-        .family = PARE_BERT,
-        .layers = 6,
-        .hidden = 384,
+        .family = PARE_DISTILBERT,
+        .layers = strcmp(setting->name, "student") ? 6 : 2,
+        .hidden = 768,
         .heads = 12,
-        .ffn = 1536,
+        .ffn = 3072,
         .vocab = 30522,
         .positions = 512,
-        .token_types = 2,
         .activation = PARE_ACT_GELU,
         .norm_eps = 1e-12f,
         .has_pooler = 1,
         .labels = 2,
-        .dropout = 0.1f,
-        .attention_dropout = 0.1f,
-        .head_dropout = 0.1f,
+        .dropout = setting->dropout,
+        .attention_dropout = setting->dropout,
+        .head_dropout = setting->dropout,
     };
-    if (strcmp(name, "minilm")) {
-        config.family = PARE_DISTILBERT;
-        config.token_types = 0;
-        config.hidden = 768;
-        config.ffn = 3072;
-        config.layers = strcmp(name, "student") ? 6 : 2;
+    if (!strcmp(setting->name, "minilm")) {
+        config.family = PARE_BERT;
+        config.token_types = 2;
+        config.hidden = 384;
+        config.ffn = 1536;
     }
     return config;
 }
 
-static double now(void)
+static double seconds_of(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* Lengths from 1/4 to 7/4 of the mean; frequent tokens much more frequent than rare ones,
- * as in text. */
+static double now(void)
+{
+    return seconds_of(CLOCK_MONOTONIC);
+}
+
+/* Frequent tokens are much more frequent than rare ones, as in text. */
 static void random_text(struct pare_examples *examples, uint64_t *starts, int32_t *ids,
-                        int32_t *labels, size_t mean, uint32_t vocab)
+                        int32_t *labels, size_t tokens, uint32_t vocab)
 {
     struct pare_rng rng = {.seed = 1};
-    starts[0] = 0;
-    for (size_t i = 0; i < EXAMPLES; i++) {
-        size_t low = mean / 4 ? mean / 4 : 1;
-        size_t n = low + (size_t)pare_rng_below(&rng, 2 * (mean - low) + 1);
-        for (size_t t = 0; t < n; t++) {
-            float u = pare_rng_uniform(&rng);
-            ids[starts[i] + t] = (int32_t)((float)(vocab - 1) * u * u * u * u);
-        }
-        starts[i + 1] = starts[i] + n;
-        labels[i] = (int32_t)pare_rng_below(&rng, 2);
+    for (size_t t = 0; t < EXAMPLES * tokens; t++) {
+        float u = pare_rng_uniform(&rng);
+        ids[t] = (int32_t)((float)(vocab - 1) * u * u * u * u);
     }
+    for (size_t i = 0; i <= EXAMPLES; i++)
+        starts[i] = i * tokens;
+    for (size_t i = 0; i < EXAMPLES; i++)
+        labels[i] = (int32_t)pare_rng_below(&rng, 2);
     *examples = (struct pare_examples){EXAMPLES, starts, ids, labels};
 }
+
+enum part { REFRESH, FORWARD, BACKWARD, UPDATE, WHOLE, PROCESSOR, PARTS };
 
 struct bench {
     struct pare_params *params;
@@ -81,109 +97,175 @@ struct bench {
     struct pare_acts acts;
     struct pare_backward backward;
     float *dlogits;
-    double refresh, forward, backward_time, update;
-    size_t tokens, sequences;
-    double macs;
+    double *seconds[PARTS]; /* [steps] */
+    double settle;
 };
 
-/* Of the linear layers, forward and backward, as this trainer needs them: the upper half
- * of the last block's backward runs on first tokens only. */
-static double step_macs(const struct pare_config *c, double T, double B)
+/* Multiply-adds of matrix products, as this trainer makes them: three times the forward's
+ * (activations, their gradients, the weights' gradients). Of the last block only keys and
+ * values are computed for all tokens. */
+static double macs_made(const struct pare_config *c, double B, double n)
 {
-    double C = c->hidden, F = c->ffn, upper = C * C + 2 * C * F, lower = 3 * C * C;
-    return 3 * T * c->layers * (upper + lower) - 2 * (T - B) * upper + 3 * B * C * C;
+    const double C = c->hidden, F = c->ffn, L = c->layers, T = B * n;
+    const double inner = T * (4 * C * C + 2 * C * F) + B * 2 * n * n * C;
+    const double last = T * 2 * C * C + B * (2 * C * C + 2 * C * F) + B * 2 * n * C;
+    return 3 * ((L - 1) * inner + last + B * C * C);
+}
+
+/* The same of a trainer that computes all of the last block. */
+static double macs_whole(const struct pare_config *c, double B, double n)
+{
+    const double C = c->hidden, F = c->ffn, L = c->layers, T = B * n;
+    return 3 * (L * (T * (4 * C * C + 2 * C * F) + B * 2 * n * n * C) + B * C * C);
 }
 
 static enum pare_status step(struct bench *b, uint64_t number, size_t batch,
-                             struct pare_error *err)
+                             double seconds[PARTS], struct pare_error *err)
 {
-    struct pare_dropout dropout = {.seed = 1, .step = number};
-    size_t first = (size_t)(number * batch) % (EXAMPLES - batch);
+    const struct pare_dropout dropout = {.seed = 1, .step = number};
+    const size_t first = (size_t)(number * batch) % (EXAMPLES - batch + 1);
     struct pare_batch packed = pare_batcher_fill(&b->batcher, NULL, first, batch);
-    double t0 = now();
+    const double processor = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    const double t0 = now();
     pare_optimizer_refresh(b->optimizer, packed.ids, packed.n_tokens);
-    double t1 = now();
+    const double t1 = now();
     PARE_TRY(pare_forward(b->model, &packed, &dropout, &b->acts, err));
-    double t2 = now();
-    struct pare_loss loss = pare_loss_cross_entropy();
-    struct pare_loss_input input = {&b->params->config, &packed,
-                                    &b->acts,           b->batcher.labels,
-                                    b->batcher.example, 1.0f / (float)batch};
-    struct pare_loss_grads grads = {.logits = b->dlogits};
-    double sum = 0;
+    const double t2 = now();
+    const struct pare_loss loss = pare_loss_cross_entropy();
+    const struct pare_loss_input input = {&b->params->config, &packed,
+                                          &b->acts,           b->batcher.labels,
+                                          b->batcher.example, 1.0f / (float)batch};
+    const struct pare_loss_grads grads = {.logits = b->dlogits};
+    double sum = 0, norm;
     PARE_TRY(loss.run(loss.context, &input, &grads, &sum, err));
     PARE_TRY(pare_backward(b->params, b->params->value, &packed, &dropout, &b->acts,
                            &grads, 0, &b->backward, err));
-    double t3 = now(), norm;
+    const double t3 = now();
     PARE_TRY(pare_optimizer_step(b->optimizer, 3e-5f, &norm, err));
-    double t4 = now();
-    b->refresh += t1 - t0;
-    b->forward += t2 - t1;
-    b->backward_time += t3 - t2;
-    b->update += t4 - t3;
-    b->tokens += packed.n_tokens;
-    b->sequences += packed.n_seq;
-    b->macs += step_macs(&b->params->config, (double)packed.n_tokens, (double)batch);
+    const double t4 = now();
+    const double parts[PARTS] = {
+        t1 - t0, t2 - t1, t3 - t2,
+        t4 - t3, t4 - t0, seconds_of(CLOCK_PROCESS_CPUTIME_ID) - processor};
+    memcpy(seconds, parts, sizeof parts);
     return PARE_OK;
 }
 
 static enum pare_status run(struct bench *b, const struct pare_config *config,
-                            const struct pare_examples *examples, size_t batch,
-                            uint64_t steps, struct pare_error *err)
+                            const struct pare_examples *examples,
+                            const struct setting *setting, struct pare_error *err)
 {
-    struct pare_optimizer_options options = pare_optimizer_options_default();
+    const struct pare_optimizer_options options = pare_optimizer_options_default();
     PARE_TRY(pare_params_new(config, &b->params, err));
     pare_params_draw_all(b->params, 1);
     struct pare_weight_source source = pare_params_source(b->params);
     PARE_TRY(pare_model_bind(config, &source, &b->model, err));
     PARE_TRY(pare_optimizer_new(b->params, &options, &b->optimizer, err));
-    PARE_TRY(pare_batcher_init(&b->batcher, examples, batch, err));
-    PARE_TRY(pare_alloc(&b->dlogits, batch * config->labels, sizeof(float), err));
+    PARE_TRY(pare_batcher_init(&b->batcher, examples, setting->batch, err));
+    PARE_TRY(
+        pare_alloc(&b->dlogits, setting->batch * config->labels, sizeof(float), err));
+    for (int part = 0; part < PARTS; part++)
+        PARE_TRY(pare_alloc(&b->seconds[part], setting->steps, sizeof(double), err));
     b->acts.tape = b->acts.first_only = 1;
-    const uint64_t warm = 5;
-    for (uint64_t number = 0; number < warm + steps; number++) {
-        if (number == warm) {
-            b->refresh = b->forward = b->backward_time = b->update = b->macs = 0;
-            b->tokens = b->sequences = 0;
-        }
-        PARE_TRY(step(b, number, batch, err));
+    for (size_t number = 0; number < WARM_STEPS + setting->steps; number++) {
+        double seconds[PARTS];
+        PARE_TRY(step(b, number, setting->batch, seconds, err));
+        for (int part = 0; part < PARTS && number >= WARM_STEPS; part++)
+            b->seconds[part][number - WARM_STEPS] = seconds[part];
     }
+    const double begin = now();
+    pare_optimizer_settle(b->optimizer); /* what the steps have put off */
+    b->settle = (now() - begin) / (double)(WARM_STEPS + setting->steps);
     return PARE_OK;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, size_t n)
+{
+    qsort(values, n, sizeof *values, ascending);
+    return values[n / 2];
+}
+
+static double peaks[256];
+
+static void measure_peak(void *context, size_t begin, size_t end)
+{
+    (void)context;
+    for (size_t i = begin; i < end; i++)
+        peaks[i] = peak_f32();
+}
+
+/* All threads at once: a CPU may be slower with more of its units at work. */
+static double peak_of_threads(int threads)
+{
+    double sum = 0;
+    peak_select(pare_kernels()->tier);
+    pare_parallel_for((size_t)threads, 1, measure_peak, NULL);
+    for (int i = 0; i < threads; i++)
+        sum += peaks[i];
+    return sum;
+}
+
+static void print(const struct setting *setting, const struct pare_config *config,
+                  struct bench *b, double peak)
+{
+    double ms[PARTS];
+    for (int part = 0; part < PARTS; part++)
+        ms[part] = 1e3 * median(b->seconds[part], setting->steps);
+    ms[WHOLE] += 1e3 * b->settle;
+    const double B = (double)setting->batch, n = (double)setting->tokens;
+    const double macs = macs_made(config, B, n);
+    const double flops = 2e3 * macs / ms[WHOLE];
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf(
+        "{\"program\": \"pare\", \"tier\": \"%s\", \"model\": \"%s\", "
+        "\"threads\": %d, \"ms\": %.2f, \"samples_per_s\": %.1f, \"refresh_ms\": %.2f, "
+        "\"forward_ms\": %.2f, \"backward_ms\": %.2f, \"update_ms\": %.2f, "
+        "\"settle_ms\": %.2f, \"processor_ms\": %.2f, \"gmacs\": %.2f, "
+        "\"gmacs_of_whole_last_block\": %.2f, "
+        "\"gflops\": %.1f, \"peak_gflops\": %.1f, \"share_of_peak\": %.3f, "
+        "\"peak_rss_mb\": %.0f}\n",
+        pare_kernels()->tier, setting->name, setting->threads, ms[WHOLE],
+        1e3 * B / ms[WHOLE], ms[REFRESH], ms[FORWARD], ms[BACKWARD], ms[UPDATE],
+        1e3 * b->settle, 1e-9 * macs, 1e-9 * macs_whole(config, B, n), 1e-9 * flops,
+        1e-9 * peak, flops / peak, (double)usage.ru_maxrss * 1024e-6);
 }
 
 int main(int argc, char **argv)
 {
-    const char *name = argc > 1 ? argv[1] : "minilm";
-    int threads = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1;
-    size_t batch = argc > 3 ? strtoul(argv[3], NULL, 10) : 32;
-    size_t mean = argc > 4 ? strtoul(argv[4], NULL, 10) : 13;
-    uint64_t steps = argc > 5 ? strtoul(argv[5], NULL, 10) : 40;
+    const struct setting setting = {
+        .name = argc > 1 ? argv[1] : "distilbert",
+        .threads = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1,
+        .batch = argc > 3 ? strtoul(argv[3], NULL, 10) : 32,
+        .tokens = argc > 4 ? strtoul(argv[4], NULL, 10) : 64,
+        .steps = argc > 5 ? strtoul(argv[5], NULL, 10) : 15,
+        .dropout = argc > 6 ? strtof(argv[6], NULL) : 0.1f,
+    };
+    const struct pare_config config = config_of(&setting);
     struct pare_error err = {""};
-    struct pare_config config = config_named(name);
     struct pare_examples examples;
     static uint64_t starts[EXAMPLES + 1];
     static int32_t labels[EXAMPLES];
     int32_t *ids;
-    if (batch < 1 || batch >= EXAMPLES || mean < 1 || mean > 256 || !steps ||
-        pare_alloc(&ids, EXAMPLES * 2 * mean, sizeof *ids, &err) != PARE_OK)
+    if (setting.threads < 1 || setting.threads > 256 || setting.batch < 1 ||
+        setting.batch > EXAMPLES || setting.tokens < 1 || setting.tokens > 512 ||
+        !setting.steps ||
+        pare_alloc(&ids, EXAMPLES * setting.tokens, sizeof *ids, &err) != PARE_OK)
         return 2;
-    pare_set_threads(threads);
-    random_text(&examples, starts, ids, labels, mean, config.vocab);
+    pare_set_threads(setting.threads);
+    random_text(&examples, starts, ids, labels, setting.tokens, config.vocab);
+    double peak = peak_of_threads(setting.threads);
     struct bench b = {0};
-    if (run(&b, &config, &examples, batch, steps, &err) != PARE_OK) {
+    if (run(&b, &config, &examples, &setting, &err) != PARE_OK) {
         fprintf(stderr, "bench_train: %s\n", err.message);
         return 1;
     }
-    double total = b.refresh + b.forward + b.backward_time + b.update;
-    double ms = 1e3 / (double)steps;
-    printf("%s, %s, %d threads, batch %zu of %.1f tokens: %.1f samples/s, %.0f tokens/s, "
-           "%.1f ms a step\n",
-           name, pare_kernels()->tier, threads, batch,
-           (double)b.tokens / (double)b.sequences, (double)b.sequences / total,
-           (double)b.tokens / total, total * ms);
-    printf("  refresh %.1f  forward %.1f  backward %.1f  update %.1f ms;  %.1f GFLOP/s "
-           "(linear layers, 2 a multiply-add)\n",
-           b.refresh * ms, b.forward * ms, b.backward_time * ms, b.update * ms,
-           2e-9 * b.macs / total);
+    const double after = peak_of_threads(setting.threads);
+    print(&setting, &config, &b, after > peak ? after : peak);
     return 0;
 }
