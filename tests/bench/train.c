@@ -5,8 +5,8 @@
  * threads, which other work on the machine does not enter. train_rounds.py runs it in
  * turns with torch_step.py.
  *
- *     bench_train [distilbert|student|minilm] [threads] [batch] [tokens] [steps]
- * [dropout]
+ *     bench_train [distilbert|student|minilm] [threads [batch [tokens [steps
+ * [dropout]]]]]
  */
 #include <stdio.h>
 #include <stdlib.h>
