@@ -79,15 +79,33 @@ void pare_backward_free(struct pare_backward *work)
 
 /* --- Parts of a block ------------------------------------------------------------- */
 
-/* y = x W^T + b over M rows, W [N, K]:
+/* What the forward multiplied: x, or x rounded (pare_weight.input_group). */
+static enum pare_status seen_inputs(const struct pass *p, const struct pare_affine *at,
+                                    size_t M, size_t K, const float **x)
+{
+    const size_t slot = pare_params_slot_at(p->params, at->weight);
+    const size_t group = p->params->input_group[slot];
+    float *rounded;
+    if (!group)
+        return PARE_OK;
+    PARE_TRY(pare_arena_alloc(p->scratch, &rounded, M * K, sizeof *rounded, p->err));
+    pare_round_inputs(*x, M, K, group, rounded);
+    *x = rounded;
+    return PARE_OK;
+}
+
+/* y = x W^T + b over M rows, W [N, K]. Rounding of x passes gradients straight through.
  *     dW = dy^T x,  db = sum of dy,  dx (+)= dy W      (dx NULL: not wanted) */
 static enum pare_status linear(const struct pass *p, const struct pare_affine *at,
                                size_t M, size_t N, size_t K, const float *x,
                                const float *dy, float *dx, int add_dx)
 {
     float *grad = p->params->grad;
+    struct pare_arena_mark mark = pare_arena_mark(p->scratch);
+    PARE_TRY(seen_inputs(p, at, M, K, &x));
     PARE_TRY(pare_gemm(N, K, M, pare_transposed(dy, N), pare_rows(x, K),
                        grad + at->weight, K, p->accumulate, p->scratch, p->err));
+    pare_arena_release(p->scratch, mark);
     pare_backward_bias(grad + at->bias, dy, M, N, p->accumulate);
     if (!dx)
         return PARE_OK;

@@ -134,6 +134,10 @@ static enum pare_status lay_out(struct pare_params *params,
     PARE_TRY(pare_arena_alloc(arena, &params->is_touched, params->config.vocab, 1, err));
     memset(params->is_touched, 0, params->config.vocab);
     PARE_TRY(pare_alloc(&params->value, params->total, sizeof(float), err));
+    params->weights = params->value;
+    PARE_TRY(pare_arena_alloc(arena, &params->input_group, params->plan.count,
+                              sizeof *params->input_group, err));
+    memset(params->input_group, 0, params->plan.count * sizeof *params->input_group);
     return pare_alloc(&params->grad, params->total, sizeof(float), err);
 }
 
@@ -297,7 +301,8 @@ static enum pare_status find_value(void *context, const struct pare_slot *slot,
             .type = PARE_F32,
             .N = own->n_dims == 2 ? own->shape[0] : 1,
             .K = own->shape[own->n_dims - 1],
-            .data = params->value + params->start[i],
+            .data = params->weights + params->start[i],
+            .input_group = params->input_group[i],
         };
         return PARE_OK;
     }

@@ -45,8 +45,11 @@ struct pare_params {
     struct pare_block_params *blocks;      /* [L] */
     struct pare_affine pooler, classifier; /* where the config has them */
 
-    float *value; /* [total] */
-    float *grad;  /* [total] */
+    float *value;   /* [total] */
+    float *grad;    /* [total] */
+    float *weights; /* [total] what a bound model reads: value, or what a compressor makes
+                       of it (compress.h) */
+    size_t *input_group; /* [plan.count] of linear layers: see pare_weight.input_group */
 
     /* Most rows of the token embedding have no gradient in a given step. These are the
      * rows that pare_backward wrote since the gradient was last begun anew, in ascending
@@ -85,7 +88,8 @@ enum pare_status pare_params_load(struct pare_params *params,
                                   const struct pare_stored *stored, uint64_t seed,
                                   size_t *drawn, struct pare_error *err) PARE_CHECKED;
 
-/* For pare_model_bind: the model reads the values in place and follows their changes. */
+/* For pare_model_bind: the model reads params->weights in place and follows their
+ * changes. */
 struct pare_weight_source pare_params_source(struct pare_params *params);
 
 /* Writes a container of F32 tensors; `meta` has everything but the tensors. */

@@ -326,6 +326,7 @@ static enum pare_status compute_all(struct writing *w,
 {
     const size_t n = chunk_count(w->examples);
     w->acts.tape = w->wants->hidden || w->wants->qkv;
+    w->acts.first_only = !w->acts.tape;
     PARE_TRY(plan_tensors(w));
     PARE_TRY(pare_batcher_init(&w->batcher, w->examples, BATCH, w->err));
     PARE_TRY(pare_arena_alloc(&w->arena, &w->data, kinds(&w->model->config),

@@ -22,6 +22,7 @@ struct trainer {
     struct pare_error *err;
 
     struct pare_model *model;
+    struct pare_compressed compressed;
     struct pare_optimizer *optimizer;
     struct pare_acts acts, score_acts;
     struct pare_backward backward;
@@ -124,6 +125,7 @@ static enum pare_status set_up(struct trainer *t)
     t->acts.tape = 1;
     t->acts.first_only = pare_loss_needs_first_only(&t->loss, &t->params->config);
     t->score_acts.first_only = 1;
+    PARE_TRY(pare_compressed_init(&t->compressed, t->params, o->compressor, err));
     struct pare_weight_source source = pare_params_source(t->params);
     PARE_TRY(pare_model_bind(&t->params->config, &source, &t->model, err));
     PARE_TRY(pare_optimizer_new(t->params, &o->adamw, &t->optimizer, err));
@@ -140,6 +142,7 @@ static enum pare_status set_up(struct trainer *t)
 static void tear_down(struct trainer *t)
 {
     pare_model_free(t->model);
+    pare_compressed_free(&t->compressed);
     pare_optimizer_free(t->optimizer);
     pare_acts_free(&t->acts);
     pare_acts_free(&t->score_acts);
@@ -234,6 +237,7 @@ static enum pare_status run_batch(struct trainer *t, size_t first, size_t n, flo
     };
     struct pare_batch batch = pare_batcher_fill(&t->batcher, t->order + first, 0, n);
     pare_optimizer_refresh(t->optimizer, batch.ids, batch.n_tokens);
+    PARE_TRY(pare_compressed_tokens(&t->compressed, batch.ids, batch.n_tokens, t->err));
     PARE_TRY(pare_forward(t->model, &batch, &dropout, &t->acts, t->err));
     const struct pare_loss_input input = {
         .config = &t->params->config,
@@ -257,8 +261,17 @@ static enum pare_status run_batch(struct trainer *t, size_t first, size_t n, flo
     if (!isfinite(sum))
         return blame_loss(t, &batch);
     loss->sum += sum;
-    return pare_backward(t->params, t->params->value, &batch, &dropout, &t->acts, &grads,
-                         accumulate, &t->backward, t->err);
+    return pare_backward(t->params, t->params->weights, &batch, &dropout, &t->acts,
+                         &grads, accumulate, &t->backward, t->err);
+}
+
+static enum pare_status begin_compression(struct trainer *t)
+{
+    const struct pare_compressor *compressor = t->options->compressor;
+    if (compressor && compressor->begin)
+        PARE_TRY(compressor->begin(compressor->context, t->params, t->at.updates,
+                                   t->updates, t->err));
+    return pare_compressed_refresh(&t->compressed, t->err);
 }
 
 /* The next `accumulate` batches of the epoch, or what is left of it. */
@@ -272,6 +285,7 @@ static enum pare_status update(struct trainer *t)
     const float scale = 1.0f / (float)(end - first);
     struct loss_sums loss = {0};
     double norm;
+    PARE_TRY(begin_compression(t));
     for (size_t begin = first; begin < end; begin += o->batch) {
         size_t n = end - begin < o->batch ? end - begin : o->batch;
         PARE_TRY(run_batch(t, begin, n, scale, begin > first, &loss));
@@ -279,6 +293,7 @@ static enum pare_status update(struct trainer *t)
     }
     const float lr =
         pare_schedule_linear((float)o->lr, t->warmup, t->updates, t->at.updates + 1);
+    PARE_TRY(pare_compressed_backward(&t->compressed, t->err));
     PARE_TRY(pare_optimizer_step(t->optimizer, lr, &norm, t->err));
     t->at.updates++;
     t->at.seen += end - first;
@@ -313,6 +328,7 @@ static enum pare_status end_epoch(struct trainer *t)
         .has_dev = t->dev != NULL,
     };
     pare_optimizer_settle(t->optimizer);
+    PARE_TRY(pare_compressed_all(&t->compressed, t->err));
     if (t->dev) {
         PARE_TRY(pare_score_examples(t->model, t->dev, SCORE_BATCH, &t->score_acts,
                                      &event.dev, t->err));

@@ -7,6 +7,7 @@
 #ifndef PARE_DISTILL_TRAINER_H
 #define PARE_DISTILL_TRAINER_H
 
+#include "libdistill/compress.h"
 #include "libdistill/examples.h"
 #include "libdistill/loss.h"
 #include "libdistill/optimizer.h"
@@ -45,7 +46,8 @@ struct pare_train_options {
     const char *state_path;    /* resume file, NULL: none */
     int resume;                /* continue from it if it is there */
     uint64_t checkpoint_every; /* updates between writes of it; 0: ten minutes */
-    struct pare_loss loss;     /* run NULL: cross-entropy */
+    const struct pare_compressor *compressor; /* of the weights, or NULL */
+    struct pare_loss loss;                    /* run NULL: cross-entropy */
     const char *loss_identity; /* what else decides the loss, for the resume file */
 };
 

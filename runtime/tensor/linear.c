@@ -206,6 +206,19 @@ void pare_linear_cut(struct pare_linear_run *run, size_t mr, size_t nr, size_t b
     }
 }
 
+/* The parts of a layer in training share their inputs, and so how these are rounded. */
+static enum pare_status round_inputs(struct pare_linear_run *run,
+                                     struct pare_arena *scratch, struct pare_error *err)
+{
+    const struct pare_weight *weight = &run->parts[0]->weight;
+    float *rounded;
+    PARE_TRY(
+        pare_arena_alloc(scratch, &rounded, run->M * weight->K, sizeof *rounded, err));
+    pare_round_inputs(run->X, run->M, weight->K, weight->input_group, rounded);
+    run->X = rounded;
+    return PARE_OK;
+}
+
 /* `run` has everything but its parts: those are [first, first + count). */
 static enum pare_status run_parts(const struct pare_linear_run *run, int first, int count,
                                   struct pare_arena *scratch, struct pare_error *err)
@@ -219,7 +232,9 @@ static enum pare_status run_parts(const struct pare_linear_run *run, int first, 
     }
     struct pare_arena_mark mark = pare_arena_mark(scratch);
     enum pare_status status = PARE_OK;
-    if (run->M && f32.n_parts)
+    if (run->linear->live && run->linear->parts[first].weight.input_group)
+        status = round_inputs(&f32, scratch, err);
+    if (status == PARE_OK && run->M && f32.n_parts)
         status = pare_linear_run_f32(&f32, scratch, err);
     pare_arena_release(scratch, mark);
     if (status == PARE_OK && run->M && i8.n_parts)

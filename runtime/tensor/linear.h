@@ -27,6 +27,9 @@ struct pare_weight {
     size_t N, K;
     const void *data;
     const float *scale;
+    /* F32 in training: the inputs are rounded to what the integer kernels would see, in
+     * groups of that many (pare_round_inputs); 0: they are not. */
+    size_t input_group;
 };
 
 struct pare_linear_part { /* private to linear.c: one packed or borrowed weight */
@@ -71,6 +74,10 @@ enum pare_status pare_linear_forward_parts(const struct pare_linear *linear, int
                                            int count, const float *X, size_t M, float *Y,
                                            struct pare_arena *scratch,
                                            struct pare_error *err) PARE_CHECKED;
+
+/* out[M, K] = x[M, K] quantised to unsigned 8 bit by the row in groups of `group` inputs
+ * (pare_kernels.quantize_u8) and decoded again: scale (q - zero). In parallel. */
+void pare_round_inputs(const float *x, size_t M, size_t K, size_t group, float *out);
 
 /* Row `n` of the weight as float (dequantised), K values: for solvers, tests, tied heads.
  */

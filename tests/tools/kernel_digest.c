@@ -84,8 +84,11 @@ static int print_linear(enum pare_dtype type, struct pare_arena *arena)
         struct pare_arena packed = {0};
         struct pare_linear linear;
         struct pare_error err;
-        struct pare_weight weight = {type, N, K, w.data,
-                                     type == PARE_I8 ? scale.data : NULL};
+        struct pare_weight weight = {.type = type,
+                                     .N = N,
+                                     .K = K,
+                                     .data = w.data,
+                                     .scale = type == PARE_I8 ? scale.data : NULL};
         enum pare_status status =
             pare_linear_init(&linear, &weight, 1, scale.data, 0, &packed, &err);
         if (!status)

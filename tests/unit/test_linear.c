@@ -272,21 +272,22 @@ Test(linear, what_makes_no_sense_is_refused)
     struct pare_linear linear;
     struct pare_error err;
     float data[128] = {0}, scale[4] = {0};
-    struct pare_weight w = {PARE_I8, 4, 32, data, NULL};
+    struct pare_weight w = {.type = PARE_I8, .N = 4, .K = 32, .data = data};
     cr_expect_eq(pare_linear_init(&linear, &w, 1, NULL, 0, &arena, &err), PARE_ERR_USAGE);
     cr_expect(strstr(err.message, "scale"));
-    w = (struct pare_weight){PARE_I64, 4, 32, data, NULL};
+    w = (struct pare_weight){.type = PARE_I64, .N = 4, .K = 32, .data = data};
     cr_expect_eq(pare_linear_init(&linear, &w, 1, NULL, 0, &arena, &err), PARE_ERR_USAGE);
     cr_expect(strstr(err.message, "I64"));
-    w = (struct pare_weight){PARE_Q8_0, 4, 33, data, NULL};
+    w = (struct pare_weight){.type = PARE_Q8_0, .N = 4, .K = 33, .data = data};
     cr_expect_eq(pare_linear_init(&linear, &w, 1, NULL, 0, &arena, &err), PARE_ERR_USAGE);
     cr_expect(strstr(err.message, "33"));
-    w = (struct pare_weight){PARE_I8, 4, 32, data, scale};
+    w = (struct pare_weight){
+        .type = PARE_I8, .N = 4, .K = 32, .data = data, .scale = scale};
     cr_expect_eq(pare_linear_init(&linear, &w, 1, NULL, 1, &arena, &err), PARE_ERR_USAGE);
     cr_expect_eq(pare_linear_init(&linear, &w, 4, NULL, 0, &arena, &err), PARE_ERR_USAGE);
     cr_expect_eq(pare_linear_init(&linear, &w, 0, NULL, 0, &arena, &err), PARE_ERR_USAGE);
-    struct pare_weight two[2] = {{PARE_F32, 2, 16, data, NULL},
-                                 {PARE_F32, 2, 17, data, NULL}};
+    struct pare_weight two[2] = {{.type = PARE_F32, .N = 2, .K = 16, .data = data},
+                                 {.type = PARE_F32, .N = 2, .K = 17, .data = data}};
     cr_expect_eq(pare_linear_init(&linear, two, 2, NULL, 0, &arena, &err),
                  PARE_ERR_USAGE);
     cr_expect(strstr(err.message, "16") && strstr(err.message, "17"));
