@@ -269,8 +269,8 @@ static enum pare_status begin_compression(struct trainer *t)
 {
     const struct pare_compressor *compressor = t->options->compressor;
     if (compressor && compressor->begin)
-        PARE_TRY(compressor->begin(compressor->context, t->params, t->at.updates,
-                                   t->updates, t->err));
+        PARE_TRY(compressor->begin(compressor->context, t->params->value,
+                                   t->params->start, t->at.updates, t->updates, t->err));
     return pare_compressed_refresh(&t->compressed, t->err);
 }
 

@@ -12,15 +12,15 @@
 /* A grid of multiples of STEP, and a count of the rows it was asked for. */
 struct coarse {
     size_t rows;
+    const struct pare_plan *plan;
     uint8_t covers[64];
 };
 
-static enum pare_status round_rows(void *context, const struct pare_params *params,
-                                   size_t slot, size_t first, size_t n, const float *v,
-                                   float *w, struct pare_error *err)
+static enum pare_status round_rows(void *context, size_t slot, size_t first, size_t n,
+                                   const float *v, float *w, struct pare_error *err)
 {
     struct coarse *coarse = context;
-    const size_t K = (size_t)params->plan.slots[slot].shape[1];
+    const size_t K = (size_t)coarse->plan->slots[slot].shape[1];
     (void)first, (void)err;
     coarse->rows += n;
     for (size_t k = 0; k < n * K; k++)
@@ -32,6 +32,7 @@ static struct pare_compressor compressor_of(struct coarse *coarse,
                                             const struct pare_params *params)
 {
     cr_assert(params->plan.count <= sizeof coarse->covers);
+    coarse->plan = &params->plan;
     for (size_t i = 0; i < params->plan.count; i++)
         coarse->covers[i] = (uint8_t)pare_slot_is_matrix(&params->plan.slots[i]);
     return (struct pare_compressor){
@@ -75,7 +76,7 @@ Test(compress, the_forward_and_the_gradient_are_those_of_the_compressed_weights)
     double loss[2];
     toy_open(&latent, &config, NULL);
     toy_open(&rounded, &config, NULL);
-    const struct pare_compressor compressor = compressor_of(&coarse, latent.params);
+    struct pare_compressor compressor = compressor_of(&coarse, latent.params);
     TOY_OK(pare_compressed_init(&compressed, latent.params, &compressor, err));
     TOY_OK(pare_compressed_refresh(&compressed, err));
     TOY_OK(pare_compressed_tokens(&compressed, toy_ids, TOY_TOKENS, err));
@@ -106,7 +107,7 @@ Test(compress, tokens_of_a_batch_cost_their_own_rows_only)
     struct coarse coarse = {0};
     struct pare_compressed compressed;
     toy_open(&toy, &config, NULL);
-    const struct pare_compressor compressor = compressor_of(&coarse, toy.params);
+    struct pare_compressor compressor = compressor_of(&coarse, toy.params);
     TOY_OK(pare_compressed_init(&compressed, toy.params, &compressor, err));
     TOY_OK(pare_compressed_tokens(&compressed, toy_ids, 5, err));
     cr_assert_eq(coarse.rows, 5);

@@ -1,0 +1,53 @@
+/* What a compression makes of the matrices of a model, as an interface: libquant fills it
+ * with grids, libprune with masks, and training (libdistill/compress.h) asks it, so that
+ * none of them needs to know the others.
+ *
+ * With w = C(v) what a matrix of values v becomes, the forward sees w while the optimiser
+ * moves v; the gradient dL/dw is taken for dL/dv (the straight-through estimator: Bengio,
+ * Leonard, Courville 2013) unless the compressor says otherwise.
+ */
+#ifndef PARE_MODEL_COMPRESSOR_H
+#define PARE_MODEL_COMPRESSOR_H
+
+#include "runtime/model/plan.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Parameters of a compressor that are trained along, such as scales. */
+struct pare_compressor_extra {
+    char name[PARE_NAME_SIZE]; /* begins with "train." */
+    uint64_t rows, columns;
+    const float *start;  /* [rows, columns] values to begin with */
+    float *value, *grad; /* where they are while a run trains them; set by the run */
+};
+
+struct pare_compressor {
+    void *context;
+    const char *identity;      /* what it does: a run with another one is not resumed */
+    const uint8_t *covers;     /* [plan.count] matrices it compresses */
+    const size_t *input_group; /* [plan.count] see pare_weight.input_group; NULL: none */
+    /* Before update `update` of `updates` (counted from 0), for schedules; or NULL.
+     * values + start[slot] is a slot's matrix. */
+    enum pare_status (*begin)(void *context, const float *values, const size_t *start,
+                              uint64_t update, uint64_t updates, struct pare_error *err);
+    /* w = C(v) for rows [first, first + n) of a matrix it covers; v and w point at the
+     * first of them. A row's result depends on that row, the extras and `begin` alone. */
+    enum pare_status (*apply)(void *context, size_t slot, size_t first, size_t n,
+                              const float *v, float *w, struct pare_error *err);
+    /* Turns dL/dw of those rows into dL/dv in place, and adds to the gradients of the
+     * extras, which were zeroed; or NULL. */
+    enum pare_status (*backward)(void *context, size_t slot, size_t first, size_t n,
+                                 const float *v, float *grad, struct pare_error *err);
+    struct pare_compressor_extra *extras;
+    size_t n_extras;
+    /* What `begin` remembers between updates, for the resume file: count floats. */
+    float *state;
+    size_t state_count;
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif
