@@ -1,5 +1,6 @@
 /* Scoring a model on labelled examples: see trainer.h. */
 #include "libdistill/trainer.h"
+#include "runtime/base/interrupt.h"
 
 enum pare_status pare_score_examples(const struct pare_model *model,
                                      const struct pare_examples *examples, size_t batch,
@@ -13,7 +14,9 @@ enum pare_status pare_score_examples(const struct pare_model *model,
     for (size_t first = 0; first < examples->count && status == PARE_OK; first += batch) {
         size_t n = examples->count - first < batch ? examples->count - first : batch;
         struct pare_batch packed = pare_batcher_fill(&batcher, NULL, first, n);
-        status = pare_forward(model, &packed, NULL, acts, err);
+        status = pare_check_interrupted(err);
+        if (status == PARE_OK)
+            status = pare_forward(model, &packed, NULL, acts, err);
         if (status != PARE_OK)
             break;
         uint64_t correct;

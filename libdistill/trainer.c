@@ -1,44 +1,12 @@
 /* The training loop: see trainer.h. */
-#include "libdistill/trainer.h"
-
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include "libdistill/backward.h"
-#include "libdistill/trainer_state.h"
+#include "libdistill/trainer_internal.h"
 #include "runtime/base/alloc.h"
-#include "runtime/base/interrupt.h"
 
-#define SCORE_BATCH 64            /* sequences of a forward on the development set */
 #define SECONDS_BETWEEN_SAVES 600 /* when options.checkpoint_every is 0 */
-
-struct trainer {
-    struct pare_params *params;
-    const struct pare_examples *train, *dev;
-    const struct pare_train_options *options;
-    const struct pare_train_hooks *hooks;
-    struct pare_error *err;
-
-    struct pare_model *model;
-    struct pare_compressed compressed;
-    struct pare_optimizer *optimizer;
-    struct pare_acts acts, score_acts;
-    struct pare_backward backward;
-    struct pare_batcher batcher;
-    struct pare_loss loss;
-    struct pare_arena loss_arena; /* gradients that the loss makes */
-    uint32_t *order, *work;       /* [train->count] */
-    float *best;                  /* [total] parameters of the best epoch, or NULL */
-    cJSON *identity;              /* when there is a resume file */
-
-    uint64_t batches, updates, warmup; /* batches an epoch; updates of the whole run */
-    struct pare_position at;
-    double started, epoch_started, saved; /* seconds */
-    uint64_t epoch_seen_before;           /* sequences of the epoch before a resume */
-    double shown_loss;                    /* moving average for the progress line */
-};
 
 struct pare_train_options pare_train_options_default(void)
 {
@@ -53,7 +21,7 @@ struct pare_train_options pare_train_options_default(void)
     };
 }
 
-static double now(void)
+double pare_trainer_now(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -62,11 +30,11 @@ static double now(void)
 
 /* --- Reports ---------------------------------------------------------------------- */
 
-static void send(const struct trainer *t, struct pare_train_event event)
+void pare_trainer_send(const struct pare_trainer *t, struct pare_train_event event)
 {
     if (!t->hooks || !t->hooks->event)
         return;
-    const double seconds = now();
+    const double seconds = pare_trainer_now();
     const double epoch_seconds = seconds - t->epoch_started;
     event.epochs = t->options->epochs;
     event.update = t->at.updates;
@@ -77,23 +45,9 @@ static void send(const struct trainer *t, struct pare_train_event event)
     t->hooks->event(t->hooks->context, &event);
 }
 
-static void show_progress(struct trainer *t, double loss)
-{
-    if (!t->hooks || !t->hooks->progress)
-        return;
-    char phase[64], note[64];
-    /* A weight of 1/50 smooths about as many updates as a reader can watch. */
-    t->shown_loss =
-        t->shown_loss > 0 ? t->shown_loss + (loss - t->shown_loss) / 50 : loss;
-    snprintf(phase, sizeof phase, "epoch %llu of %llu",
-             (unsigned long long)t->at.epoch + 1, (unsigned long long)t->options->epochs);
-    snprintf(note, sizeof note, "loss %.4f", t->shown_loss);
-    pare_progress_report(t->hooks->progress, phase, t->at.seen, t->train->count, note);
-}
-
 /* --- Set-up ----------------------------------------------------------------------- */
 
-static enum pare_status check_options(const struct trainer *t)
+static enum pare_status check_options(const struct pare_trainer *t)
 {
     const struct pare_train_options *o = t->options;
     if (!o->epochs || !o->batch || !o->accumulate)
@@ -102,6 +56,10 @@ static enum pare_status check_options(const struct trainer *t)
     if (!(o->lr > 0) || !(o->warmup >= 0 && o->warmup <= 1))
         return pare_fail(t->err, PARE_ERR_USAGE,
                          "the learning rate must be above 0, the warm-up within 0 to 1");
+    if (!t->dev && (o->eval_every || o->patience))
+        return pare_fail(t->err, PARE_ERR_USAGE,
+                         "there are no development data to judge by: neither an "
+                         "evaluation schedule nor patience makes sense");
     if (!t->params->config.labels)
         return pare_fail(t->err, PARE_ERR_INTERNAL, "the model has no classifier");
     const struct pare_config *config = &t->params->config;
@@ -112,8 +70,9 @@ static enum pare_status check_options(const struct trainer *t)
     return PARE_OK;
 }
 
-static enum pare_status set_up(struct trainer *t)
+enum pare_status pare_trainer_open(struct pare_trainer *t)
 {
+    PARE_TRY(check_options(t));
     const struct pare_train_options *o = t->options;
     const size_t count = t->train->count;
     struct pare_error *err = t->err;
@@ -139,7 +98,7 @@ static enum pare_status set_up(struct trainer *t)
     return PARE_OK;
 }
 
-static void tear_down(struct trainer *t)
+void pare_trainer_close(struct pare_trainer *t)
 {
     pare_model_free(t->model);
     pare_compressed_free(&t->compressed);
@@ -157,20 +116,20 @@ static void tear_down(struct trainer *t)
 
 /* --- Resume file ------------------------------------------------------------------ */
 
-static enum pare_status save(struct trainer *t)
+static enum pare_status save(struct pare_trainer *t)
 {
     if (!t->options->state_path)
         return PARE_OK;
     pare_optimizer_settle(t->optimizer);
     PARE_TRY(pare_run_save(t->options->state_path, t->identity, &t->at, t->optimizer,
                            t->best, t->err));
-    t->saved = now();
-    send(t,
-         (struct pare_train_event){.kind = PARE_TRAIN_SAVED, .epoch = t->at.epoch + 1});
+    t->saved = pare_trainer_now();
+    pare_trainer_send(
+        t, (struct pare_train_event){.kind = PARE_TRAIN_SAVED, .epoch = t->at.epoch + 1});
     return PARE_OK;
 }
 
-static enum pare_status resume(struct trainer *t)
+static enum pare_status resume(struct pare_trainer *t)
 {
     if (!t->options->state_path || !t->options->resume)
         return PARE_OK;
@@ -178,24 +137,22 @@ static enum pare_status resume(struct trainer *t)
     PARE_TRY(pare_run_load(t->options->state_path, t->identity, &t->at, t->optimizer,
                            t->best, &found, &fell_back, t->err));
     if (found)
-        send(t, (struct pare_train_event){.kind = PARE_TRAIN_RESUMED,
-                                          .epoch = t->at.epoch + 1,
-                                          .fell_back = fell_back});
+        pare_trainer_send(t, (struct pare_train_event){.kind = PARE_TRAIN_RESUMED,
+                                                       .epoch = t->at.epoch + 1,
+                                                       .fell_back = fell_back});
     return PARE_OK;
 }
 
-static enum pare_status save_when_due(struct trainer *t)
+static enum pare_status save_when_due(struct pare_trainer *t)
 {
     const uint64_t every = t->options->checkpoint_every;
-    int due =
-        every ? t->at.updates % every == 0 : now() - t->saved >= SECONDS_BETWEEN_SAVES;
+    int due = every ? t->at.updates % every == 0
+                    : pare_trainer_now() - t->saved >= SECONDS_BETWEEN_SAVES;
     return due ? save(t) : PARE_OK;
 }
 
-static enum pare_status stop_when_asked(struct trainer *t)
+static enum pare_status stop(struct pare_trainer *t)
 {
-    if (!pare_interrupted())
-        return PARE_OK;
     PARE_TRY(save(t));
     return pare_fail(t->err, PARE_ERR_INTERRUPTED,
                      "stopped behind update %llu of %llu%s%s",
@@ -204,145 +161,28 @@ static enum pare_status stop_when_asked(struct trainer *t)
                      t->options->state_path ? t->options->state_path : "");
 }
 
-/* --- One update ------------------------------------------------------------------- */
-
-/* Says where a loss that is not finite comes from: a weight, or else the first activation
- * that is not finite. */
-static enum pare_status blame_loss(const struct trainer *t,
-                                   const struct pare_batch *batch)
-{
-    const struct pare_config *config = &t->params->config;
-    PARE_TRY(pare_params_check_finite(t->params, t->params->value, "weight", t->err));
-    for (uint32_t l = 0; l < config->layers; l++) {
-        const int first = t->acts.first_only && l + 1 == config->layers;
-        const size_t rows = first ? batch->n_seq : batch->n_tokens;
-        for (size_t k = 0; k < rows * config->hidden; k++)
-            if (!isfinite(t->acts.blocks[l].output[k]))
-                return pare_fail(t->err, PARE_ERR_INPUT,
-                                 "the output of block %u is not finite", l);
-    }
-    return pare_fail(t->err, PARE_ERR_INPUT, "the logits are not finite");
-}
-
-struct loss_sums { /* over the sequences of an update */
-    double sum, part[PARE_LOSS_PARTS];
-};
-
-static enum pare_status run_batch(struct trainer *t, size_t first, size_t n, float scale,
-                                  int accumulate, struct loss_sums *loss)
-{
-    const struct pare_dropout dropout = {
-        .seed = t->options->seed,
-        .step = t->at.epoch * t->batches + first / t->options->batch,
-    };
-    struct pare_batch batch = pare_batcher_fill(&t->batcher, t->order + first, 0, n);
-    pare_optimizer_refresh(t->optimizer, batch.ids, batch.n_tokens);
-    PARE_TRY(pare_compressed_tokens(&t->compressed, batch.ids, batch.n_tokens, t->err));
-    PARE_TRY(pare_forward(t->model, &batch, &dropout, &t->acts, t->err));
-    const struct pare_loss_input input = {
-        .config = &t->params->config,
-        .batch = &batch,
-        .acts = &t->acts,
-        .labels = t->batcher.labels,
-        .example = t->batcher.example,
-        .scale = scale,
-        .accumulate = accumulate,
-    };
-    struct pare_loss_grads grads;
-    double parts[PARE_LOSS_PARTS] = {0}, sum = 0;
-    pare_arena_release(&t->loss_arena, (struct pare_arena_mark){0});
-    PARE_TRY(pare_loss_grads_new(&t->loss, &t->params->config, &batch, &t->loss_arena,
-                                 &grads, t->err));
-    PARE_TRY(t->loss.run(t->loss.context, &input, &grads, parts, t->err));
-    for (int i = 0; i < t->loss.n_parts; i++) {
-        loss->part[i] += parts[i];
-        sum += parts[i];
-    }
-    if (!isfinite(sum))
-        return blame_loss(t, &batch);
-    loss->sum += sum;
-    return pare_backward(t->params, t->params->weights, &batch, &dropout, &t->acts,
-                         &grads, accumulate, &t->backward, t->err);
-}
-
-static enum pare_status begin_compression(struct trainer *t)
-{
-    const struct pare_compressor *compressor = t->options->compressor;
-    if (compressor && compressor->begin)
-        PARE_TRY(compressor->begin(compressor->context, t->params->value,
-                                   t->params->start, t->at.updates, t->updates, t->err));
-    return pare_compressed_refresh(&t->compressed, t->err);
-}
-
-/* The next `accumulate` batches of the epoch, or what is left of it. */
-static enum pare_status update(struct trainer *t)
-{
-    const struct pare_train_options *o = t->options;
-    const size_t first = (size_t)t->at.batch * o->batch;
-    size_t end = first + o->accumulate * o->batch;
-    if (end > t->train->count || o->accumulate > t->train->count)
-        end = t->train->count;
-    const float scale = 1.0f / (float)(end - first);
-    struct loss_sums loss = {0};
-    double norm;
-    PARE_TRY(begin_compression(t));
-    for (size_t begin = first; begin < end; begin += o->batch) {
-        size_t n = end - begin < o->batch ? end - begin : o->batch;
-        PARE_TRY(run_batch(t, begin, n, scale, begin > first, &loss));
-        t->at.batch++;
-    }
-    const float lr =
-        pare_schedule_linear((float)o->lr, t->warmup, t->updates, t->at.updates + 1);
-    PARE_TRY(pare_compressed_backward(&t->compressed, t->err));
-    PARE_TRY(pare_optimizer_step(t->optimizer, lr, &norm, t->err));
-    t->at.updates++;
-    t->at.seen += end - first;
-    t->at.loss_sum += loss.sum;
-    struct pare_train_event event = {.kind = PARE_TRAIN_UPDATE,
-                                     .epoch = t->at.epoch + 1,
-                                     .loss = loss.sum / (double)(end - first),
-                                     .n_parts = t->loss.n_parts,
-                                     .part_names = t->loss.part_names,
-                                     .lr = (double)lr,
-                                     .norm = norm};
-    for (int i = 0; i < t->loss.n_parts; i++)
-        event.part[i] = loss.part[i] / (double)(end - first);
-    send(t, event);
-    show_progress(t, event.loss);
-    return PARE_OK;
-}
-
 /* --- Epochs ----------------------------------------------------------------------- */
 
-static int is_better(const struct pare_score *a, const struct pare_score *b)
+/* Whether as many evaluations as patience allows have brought nothing. */
+static int out_of_patience(const struct pare_trainer *t)
 {
-    return a->correct != b->correct ? a->correct > b->correct : a->loss < b->loss;
+    return t->options->patience && t->at.stale >= t->options->patience;
 }
 
-static enum pare_status end_epoch(struct trainer *t)
+static enum pare_status end_epoch(struct pare_trainer *t)
 {
     struct pare_train_event event = {
         .kind = PARE_TRAIN_EPOCH,
         .epoch = t->at.epoch + 1,
         .loss = t->at.loss_sum / (double)t->at.seen,
-        .has_dev = t->dev != NULL,
+        .has_dev = t->dev && t->at.evaluated == t->at.updates,
     };
+    if (event.has_dev) {
+        event.dev = t->at.last;
+        event.is_best = t->at.best_update == t->at.updates;
+    }
     pare_optimizer_settle(t->optimizer);
-    PARE_TRY(pare_compressed_all(&t->compressed, t->err));
-    if (t->dev) {
-        PARE_TRY(pare_score_examples(t->model, t->dev, SCORE_BATCH, &t->score_acts,
-                                     &event.dev, t->err));
-        event.is_best = !t->at.has_best || is_better(&event.dev, &t->at.best);
-        t->at.last = event.dev;
-    }
-    if (event.is_best) {
-        t->at.has_best = 1;
-        t->at.best = event.dev;
-        t->at.best_epoch = t->at.epoch + 1;
-        if (t->best)
-            memcpy(t->best, t->params->value, t->params->total * sizeof(float));
-    }
-    send(t, event);
+    pare_trainer_send(t, event);
     t->at.epoch++;
     t->at.batch = 0;
     t->at.seen = 0;
@@ -350,40 +190,40 @@ static enum pare_status end_epoch(struct trainer *t)
     return save(t);
 }
 
-static enum pare_status run_epoch(struct trainer *t)
+static enum pare_status run_epoch(struct pare_trainer *t)
 {
-    pare_examples_order(t->train, t->options->seed, t->at.epoch, t->options->batch,
-                        t->options->bucket, t->order, t->work);
-    t->epoch_started = now();
+    pare_trainer_shuffle(t);
+    t->epoch_started = pare_trainer_now();
     t->epoch_seen_before = t->at.seen;
-    while (t->at.batch < t->batches) {
-        PARE_TRY(stop_when_asked(t));
-        enum pare_status status = update(t);
-        if (status != PARE_OK)
-            return pare_fail_in(t->err, status, "update %llu of %llu",
-                                (unsigned long long)t->at.updates + 1,
-                                (unsigned long long)t->updates);
-        if (t->at.batch < t->batches)
+    PARE_TRY(pare_trainer_evaluate(t)); /* a run may have been stopped before it */
+    while (t->at.batch < t->batches && !out_of_patience(t)) {
+        PARE_TRY(pare_trainer_update(t));
+        PARE_TRY(pare_trainer_evaluate(t));
+        if (t->at.batch < t->batches && !out_of_patience(t))
             PARE_TRY(save_when_due(t));
     }
-    return end_epoch(t);
+    return t->at.batch < t->batches ? save(t) : end_epoch(t);
 }
 
-static enum pare_status run(struct trainer *t, struct pare_train_result *result)
+static enum pare_status run(struct pare_trainer *t, struct pare_train_result *result)
 {
-    PARE_TRY(check_options(t));
-    PARE_TRY(set_up(t));
-    t->started = t->epoch_started = t->saved = now();
+    PARE_TRY(pare_trainer_open(t));
+    t->started = t->epoch_started = t->saved = pare_trainer_now();
     PARE_TRY(resume(t));
-    while (t->at.epoch < t->options->epochs)
-        PARE_TRY(run_epoch(t));
+    while (t->at.epoch < t->options->epochs && !out_of_patience(t)) {
+        enum pare_status status = run_epoch(t);
+        if (status != PARE_OK)
+            return status == PARE_ERR_INTERRUPTED ? stop(t) : status;
+    }
     const int best = t->best && t->at.has_best;
     if (best)
         memcpy(t->params->value, t->best, t->params->total * sizeof(float));
     *result = (struct pare_train_result){
         .updates = t->at.updates,
+        .stopped_early = t->at.updates < t->updates,
         .has_dev = t->dev != NULL,
-        .kept_epoch = best ? t->at.best_epoch : t->options->epochs,
+        .kept_epoch = best ? t->at.best_epoch : t->at.epoch + (t->at.batch > 0),
+        .kept_update = best ? t->at.best_update : t->at.updates,
         .kept = best ? t->at.best : t->at.last,
         .last = t->at.last,
     };
@@ -396,7 +236,7 @@ enum pare_status pare_train(struct pare_params *params, const struct pare_exampl
                             const struct pare_train_hooks *hooks,
                             struct pare_train_result *result, struct pare_error *err)
 {
-    struct trainer trainer = {
+    struct pare_trainer trainer = {
         .params = params,
         .train = train,
         .dev = dev,
@@ -405,6 +245,6 @@ enum pare_status pare_train(struct pare_params *params, const struct pare_exampl
         .err = err,
     };
     enum pare_status status = run(&trainer, result);
-    tear_down(&trainer);
+    pare_trainer_close(&trainer);
     return status;
 }

@@ -1,5 +1,5 @@
-/* The training loop: epochs of shuffled batches, a development set after each, the best
- * epoch kept, a resume file, and a stop that loses nothing.
+/* The training loop: epochs of shuffled batches, a development set scored on schedule,
+ * the best score's parameters kept, a resume file, and a stop that loses nothing.
  *
  * The result is a function of the parameters at the start, the data and the options: the
  * number of threads, the machine, and stops with resumes do not change a bit of it.
@@ -22,14 +22,15 @@ struct pare_score { /* of a model on labelled examples */
     double loss; /* mean cross-entropy */
 };
 
-/* Scores in batches of `batch`; acts->tape is 0, acts->first_only may be set. */
+/* Scores in batches of `batch`; acts->tape is 0, acts->first_only may be set.
+ * PARE_ERR_INTERRUPTED, at the end of a batch, when asked to stop. */
 enum pare_status pare_score_examples(const struct pare_model *model,
                                      const struct pare_examples *examples, size_t batch,
                                      struct pare_acts *acts, struct pare_score *score,
                                      struct pare_error *err) PARE_CHECKED;
 
 enum pare_keep {
-    PARE_KEEP_BEST, /* the epoch with most right on dev, of equals the lower loss */
+    PARE_KEEP_BEST, /* the evaluation with most right, of equals the lower loss */
     PARE_KEEP_LAST,
 };
 
@@ -41,7 +42,11 @@ struct pare_train_options {
     double lr;         /* peak */
     double warmup;     /* share of all updates */
     struct pare_optimizer_options adamw;
-    uint64_t seed; /* of order and dropout */
+    uint64_t seed;       /* of order and dropout */
+    uint64_t eval_every; /* updates between evaluations on dev; the last update has one
+                            too. 0: at the end of each epoch */
+    uint64_t patience;   /* evaluations in a row without a better one that end the run, 0:
+                            any number. An early stop does not bend the rate's schedule */
     enum pare_keep keep;
     const char *state_path;             /* resume file, NULL: none */
     int resume;                         /* continue from it if it is there */
@@ -58,7 +63,8 @@ struct pare_train_options pare_train_options_default(void);
 enum pare_train_event_kind {
     PARE_TRAIN_RESUMED, /* from the resume file, behind `update` */
     PARE_TRAIN_UPDATE,  /* one update was made */
-    PARE_TRAIN_EPOCH,   /* an epoch ended; dev is its score if there is a dev set */
+    PARE_TRAIN_EVAL,    /* dev was scored */
+    PARE_TRAIN_EPOCH,   /* an epoch ended; dev is its score if it was scored just now */
     PARE_TRAIN_SAVED,   /* the resume file was written */
 };
 
@@ -66,16 +72,18 @@ struct pare_train_event {
     enum pare_train_event_kind kind;
     uint64_t epoch, epochs;   /* epoch counted from 1 */
     uint64_t update, updates; /* made so far, in all */
-    double loss;              /* mean: of this update, or of the epoch */
+    double loss;              /* UPDATE, EPOCH: mean of the update, of the epoch */
     int n_parts;              /* UPDATE: terms of the loss, means, that add up to it */
     const char *const *part_names;
     double part[PARE_LOSS_PARTS];
     double lr, norm; /* UPDATE: rate, gradient norm before clipping */
     struct pare_score dev;
     int has_dev, is_best;
+    int ends_epoch; /* EVAL: behind the last update of an epoch */
     int fell_back;  /* RESUMED: the newest resume file was damaged */
     double seconds; /* since this process began to train */
-    double rate;    /* training sequences a second, over the epoch so far */
+    double rate;    /* training sequences a second, over the epoch so far; evaluations do
+                       not count */
 };
 
 struct pare_train_hooks { /* any may be NULL */
@@ -86,15 +94,18 @@ struct pare_train_hooks { /* any may be NULL */
 
 struct pare_train_result {
     uint64_t updates;
+    int stopped_early; /* patience ended */
     int has_dev;
-    uint64_t kept_epoch; /* counted from 1 */
+    uint64_t kept_epoch, kept_update; /* counted from 1 */
     struct pare_score kept, last;
 };
 
 /* Trains params->value in place; dev may be NULL. PARE_ERR_INTERRUPTED when asked to stop
- * (runtime/base/interrupt.h), after writing the resume file; PARE_ERR_INPUT naming update
- * and tensor when a loss or gradient is not finite. The resume file stays: remove it
- * (pare_state_remove) when the result is safe. */
+ * (runtime/base/interrupt.h), after writing the resume file: it is asked before and
+ * within every batch, so a stop waits for one forward or backward at most, and what an
+ * update had done so far is done again. PARE_ERR_INPUT naming update and tensor when a
+ * loss or gradient is not finite. The resume file stays: remove it (pare_state_remove)
+ * when the result is safe. */
 enum pare_status pare_train(struct pare_params *params, const struct pare_examples *train,
                             const struct pare_examples *dev,
                             const struct pare_train_options *options,

@@ -69,6 +69,8 @@ static enum pare_status add_options(cJSON *object, const struct pare_train_optio
     PARE_TRY(add_real(object, "weight decay", (double)o->adamw.weight_decay, err));
     PARE_TRY(add_real(object, "clip", (double)o->adamw.clip, err));
     PARE_TRY(add_count(object, "seed", o->seed, err));
+    PARE_TRY(add_count(object, "evaluation every", o->eval_every, err));
+    PARE_TRY(add_count(object, "patience", o->patience, err));
     if (o->loss_identity)
         PARE_TRY(add(object, "loss", o->loss_identity, err));
     return add(object, "keep", o->keep == PARE_KEEP_BEST ? "best" : "last", err);
@@ -119,7 +121,7 @@ struct field {
     double *real;
 };
 
-#define FIELDS 12
+#define FIELDS 15
 
 static void list_fields(struct pare_position *p, uint64_t *has_best,
                         struct field fields[FIELDS])
@@ -130,8 +132,11 @@ static void list_fields(struct pare_position *p, uint64_t *has_best,
         {"updates", &p->updates, NULL},
         {"loss sum", NULL, &p->loss_sum},
         {"seen", &p->seen, NULL},
+        {"evaluated", &p->evaluated, NULL},
+        {"stale", &p->stale, NULL},
         {"has best", has_best, NULL},
         {"best epoch", &p->best_epoch, NULL},
+        {"best update", &p->best_update, NULL},
         {"best correct", &p->best.correct, NULL},
         {"best loss", NULL, &p->best.loss},
         {"last correct", &p->last.correct, NULL},

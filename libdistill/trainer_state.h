@@ -5,14 +5,16 @@
 #include "libdistill/trainer.h"
 #include "runtime/base/json.h"
 
-struct pare_position { /* how far a run is */
-    uint64_t epoch;    /* being run, counted from 0 */
-    uint64_t batch;    /* next batch of the epoch */
-    uint64_t updates;  /* made */
-    double loss_sum;   /* of the epoch's sequences so far */
-    uint64_t seen;     /* sequences of the epoch so far */
+struct pare_position {  /* how far a run is */
+    uint64_t epoch;     /* being run, counted from 0 */
+    uint64_t batch;     /* next batch of the epoch */
+    uint64_t updates;   /* made */
+    double loss_sum;    /* of the epoch's sequences so far */
+    uint64_t seen;      /* sequences of the epoch so far */
+    uint64_t evaluated; /* updates made at the last evaluation */
+    uint64_t stale;     /* evaluations since the best one */
     int has_best;
-    uint64_t best_epoch;
+    uint64_t best_epoch, best_update;
     struct pare_score best, last;
 };
 
@@ -24,7 +26,7 @@ enum pare_status pare_run_identity(const struct pare_params *params,
                                    const struct pare_train_options *options, cJSON **out,
                                    struct pare_error *err) PARE_CHECKED;
 
-/* The optimizer must be settled. `best` has the best epoch's parameters, or is NULL. */
+/* The optimizer must be settled. `best` has the best score's parameters, or is NULL. */
 enum pare_status pare_run_save(const char *path, const cJSON *identity,
                                const struct pare_position *position,
                                const struct pare_optimizer *optimizer, float *best,

@@ -274,7 +274,7 @@ int main(int argc, char **argv)
     const struct pare_cli_option options[] = {
         PARE_CLI_STRING('t', "train", "FILE", &o.train, "labelled text to learn from"),
         PARE_CLI_STRING('d', "dev", "FILE", &o.dev,
-                        "labelled text to judge each epoch by"),
+                        "labelled text to judge the student by"),
         PARE_CLI_STRING(0, "cache", "FILE", &o.cache,
                         "the teacher's answers: used when they fit, else written, and "
                         "kept; OUTPUT.teacher by default, removed at the end"),

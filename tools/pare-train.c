@@ -279,7 +279,7 @@ int main(int argc, char **argv)
     const struct pare_cli_option options[] = {
         PARE_CLI_STRING('t', "train", "FILE", &o.train, "labelled text to learn from"),
         PARE_CLI_STRING('d', "dev", "FILE", &o.dev,
-                        "labelled text to judge each epoch by"),
+                        "labelled text to judge the model by"),
         TRAIN_OPTIONS(&o.training),
         PARE_CLI_STRINGS(0, "label", "NAME", &o.labels,
                          "name of the next label, 0 first, for a new classifier"),
@@ -307,8 +307,9 @@ int main(int argc, char **argv)
         .description =
             "Starts from the weights of a container, which gets a new classifier when it "
             "has none, or from random ones. AdamW with linear warm-up and decay, clipped "
-            "gradients and dropout; after each epoch the development set is scored and "
-            "the best epoch is the one written.\n\n"
+            "gradients and dropout; after each epoch, or every --eval-every "
+            "updates, the development set is scored, and the weights with the best score "
+            "are written.\n\n"
             "The result depends on the inputs, the options and the seed alone: not on "
             "the "
             "number of threads, nor on the machine, nor on being stopped and resumed. "

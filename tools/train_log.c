@@ -53,18 +53,25 @@ static void drop_lines_behind(struct train_log *log, uint64_t update)
         log->failed = errno;
 }
 
+static const char *kind_name(enum pare_train_event_kind kind)
+{
+    return kind == PARE_TRAIN_EPOCH  ? "epoch"
+           : kind == PARE_TRAIN_EVAL ? "eval"
+                                     : "update";
+}
+
 static void write_line(struct train_log *log, const struct pare_train_event *e)
 {
     FILE *f = log->file;
-    const int epoch = e->kind == PARE_TRAIN_EPOCH;
     if (!f || log->failed)
         return;
-    fprintf(f,
-            "{\"kind\":\"%s\",\"epoch\":%" PRIu64 ",\"update\":%" PRIu64 ",\"loss\":%.9g",
-            epoch ? "epoch" : "update", e->epoch, e->update, e->loss);
-    if (!epoch)
+    fprintf(f, "{\"kind\":\"%s\",\"epoch\":%" PRIu64 ",\"update\":%" PRIu64,
+            kind_name(e->kind), e->epoch, e->update);
+    if (e->kind != PARE_TRAIN_EVAL)
+        fprintf(f, ",\"loss\":%.9g", e->loss);
+    if (e->kind == PARE_TRAIN_UPDATE)
         fprintf(f, ",\"lr\":%.9g,\"gradient_norm\":%.9g", e->lr, e->norm);
-    if (e->has_dev && epoch)
+    if (e->has_dev)
         fprintf(f,
                 ",\"dev_examples\":%" PRIu64 ",\"dev_correct\":%" PRIu64
                 ",\"dev_accuracy\":%.9g,\"dev_loss\":%.9g,\"best\":%s",
@@ -76,19 +83,33 @@ static void write_line(struct train_log *log, const struct pare_train_event *e)
         log->failed = errno ? errno : EIO;
 }
 
+/* "dev 3 of 4 right (75.00 %), loss 0.1000, the best so far", or nothing. */
+static const char *score_text(const struct pare_train_event *e, char out[128])
+{
+    *out = 0;
+    if (e->has_dev)
+        snprintf(out, 128, "dev %" PRIu64 " of %" PRIu64 " right (%.2f %%), loss %.4f%s",
+                 e->dev.correct, e->dev.examples,
+                 100.0 * (double)e->dev.correct / (double)e->dev.examples, e->dev.loss,
+                 e->is_best ? ", the best so far" : "");
+    return out;
+}
+
 static void tell_epoch(const struct train_log *log, const struct pare_train_event *e)
 {
-    if (!e->has_dev)
-        pare_cli_info(log->cli,
-                      "epoch %" PRIu64 " of %" PRIu64 ": loss %.4f; %.0f samples/s",
-                      e->epoch, e->epochs, e->loss, e->rate);
-    else
-        pare_cli_info(log->cli,
-                      "epoch %" PRIu64 " of %" PRIu64 ": loss %.4f; dev %" PRIu64
-                      " of %" PRIu64 " right (%.2f %%), loss %.4f%s; %.0f samples/s",
-                      e->epoch, e->epochs, e->loss, e->dev.correct, e->dev.examples,
-                      100.0 * (double)e->dev.correct / (double)e->dev.examples,
-                      e->dev.loss, e->is_best ? ", the best so far" : "", e->rate);
+    char score[128];
+    pare_cli_info(log->cli,
+                  "epoch %" PRIu64 " of %" PRIu64 ": loss %.4f; %s%s%.0f samples/s",
+                  e->epoch, e->epochs, e->loss, score_text(e, score),
+                  e->has_dev ? "; " : "", e->rate);
+}
+
+static void tell_evaluation(const struct train_log *log, const struct pare_train_event *e)
+{
+    char score[128];
+    if (!e->ends_epoch) /* else the epoch's line says it */
+        pare_cli_info(log->cli, "update %" PRIu64 " of %" PRIu64 ": %s", e->update,
+                      e->updates, score_text(e, score));
 }
 
 void train_log_event(void *context, const struct pare_train_event *event)
@@ -105,6 +126,10 @@ void train_log_event(void *context, const struct pare_train_event *event)
             drop_lines_behind(log, event->update);
         break;
     case PARE_TRAIN_UPDATE: write_line(log, event); break;
+    case PARE_TRAIN_EVAL:
+        write_line(log, event);
+        tell_evaluation(log, event);
+        break;
     case PARE_TRAIN_EPOCH:
         write_line(log, event);
         tell_epoch(log, event);
@@ -118,10 +143,13 @@ void train_log_event(void *context, const struct pare_train_event *event)
 
 void train_log_result(struct pare_cli *cli, const struct pare_train_result *result)
 {
+    if (result->stopped_early)
+        pare_cli_info(cli, "stopped behind update %" PRIu64 ": no score became better",
+                      result->updates);
     if (result->has_dev)
         pare_cli_info(
             cli,
-            "%s: epoch %" PRIu64 ", %" PRIu64 " of %" PRIu64 " right on dev (%.2f %%)",
-            cli->output, result->kept_epoch, result->kept.correct, result->kept.examples,
+            "%s: update %" PRIu64 ", %" PRIu64 " of %" PRIu64 " right on dev (%.2f %%)",
+            cli->output, result->kept_update, result->kept.correct, result->kept.examples,
             100.0 * (double)result->kept.correct / (double)result->kept.examples);
 }

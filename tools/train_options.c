@@ -65,6 +65,8 @@ struct pare_train_options train_options_trainer(const struct train_options *o,
     options.adamw.weight_decay = (float)o->weight_decay;
     options.adamw.clip = (float)o->clip;
     options.seed = seed;
+    options.eval_every = (uint64_t)o->eval_every;
+    options.patience = (uint64_t)o->patience;
     options.keep = (enum pare_keep)o->keep;
     options.state_path = *state_path ? state_path : NULL;
     options.resume = o->resume;
@@ -89,8 +91,11 @@ int train_options_history(const struct train_options *o, uint64_t seed,
              cJSON_AddNumberToObject(json, "dropout", (double)config->dropout) &&
              cJSON_AddNumberToObject(json, "max_length", o->max_length) &&
              cJSON_AddStringToObject(json, "seed", digits) &&
+             cJSON_AddNumberToObject(json, "eval_every", o->eval_every) &&
+             cJSON_AddNumberToObject(json, "patience", o->patience) &&
              cJSON_AddStringToObject(json, "keep", train_keep_words[o->keep]) &&
-             cJSON_AddNumberToObject(json, "kept_epoch", (double)result->kept_epoch);
+             cJSON_AddNumberToObject(json, "kept_epoch", (double)result->kept_epoch) &&
+             cJSON_AddNumberToObject(json, "kept_update", (double)result->kept_update);
     if (ok && result->has_dev)
         ok = cJSON_AddNumberToObject(json, "dev_accuracy",
                                      (double)result->kept.correct /

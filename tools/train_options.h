@@ -14,6 +14,7 @@
 struct train_options {
     int epochs, batch, accumulate, bucket, max_length;
     double lr, warmup, weight_decay, clip, dropout;
+    int eval_every, patience;
     int keep; /* enum pare_keep */
     const char *state, *metrics;
     int resume, checkpoint_every;
@@ -43,8 +44,12 @@ extern const char *const train_keep_words[];
         PARE_CLI_INT(0, "bucket", "N", &(o)->bucket, 0, 1 << 20,                         \
                      "sort sentences by length within N batches, 0 for none: nothing "   \
                      "is padded either way"),                                            \
+        PARE_CLI_INT(0, "eval-every", "N", &(o)->eval_every, 0, 1 << 30,                 \
+                     "score the development set every N updates, 0 for each epoch"),     \
+        PARE_CLI_INT(0, "patience", "N", &(o)->patience, 0, 1 << 30,                     \
+                     "stop after N scores without a better one, 0 for never"),           \
         PARE_CLI_CHOICE(0, "keep", "WHICH", &(o)->keep, train_keep_words,                \
-                        "which epoch to write"),                                         \
+                        "which score's weights to write"),                               \
         PARE_CLI_STRING(0, "state", "FILE", &(o)->state,                                 \
                         "resume file, OUTPUT.state by default, \"none\" for none"),      \
         PARE_CLI_FLAG('r', "resume", &(o)->resume,                                       \

@@ -38,7 +38,7 @@ absent a.gguf.state a.gguf.state.prev
 check 0 "positive" pare-run a.gguf "the film is charming"
 check 0 "negative" pare-run a.gguf "the room is really dull"
 [ "$(grep -c '"kind":"update"' m.jsonl)" -eq 76 ] || fail "76 updates in the metrics"
-[ "$(grep -c '"dev_accuracy"' m.jsonl)" -eq 19 ] || fail "19 scores in the metrics"
+[ "$(grep -c '"kind":"eval".*"dev_accuracy"' m.jsonl)" -eq 19 ] || fail "19 scores in the metrics"
 
 # The same bytes for any number of threads and on every tier.
 for threads in 1 2 3 7; do
@@ -52,9 +52,19 @@ done
 check 0 - pare-train -q $start $data --epochs 1 --seed 4 -o other.gguf
 cmp -s t1.gguf other.gguf && fail "another seed gives the same bytes"
 
+# Scores within an epoch, until none is better: the one that is kept is the best.
+check 0 "update 6 of 760: dev " pare-train $start --train easy.tsv --dev easy.tsv \
+    --epochs 190 --eval-every 6 --patience 3 --metrics p.jsonl -o p.gguf
+grep -q "no score became better" .out || fail "no word of the early stop"
+updates=$(sed -n '$s/.*"update":\([0-9]*\).*/\1/p' p.jsonl)
+last_best=$(sed -n 's/.*"kind":"eval".*"update":\([0-9]*\).*"best":true.*/\1/p' p.jsonl | tail -1)
+[ "$updates" -eq $((last_best + 18)) ] ||
+    fail "best at $last_best, patience 3 of 6 updates, ended at $updates"
+check 2 "no development data" pare-train $start --train easy.tsv --patience 3 -o p.gguf
+
 # Killed in the middle, six times, and resumed until it is through. The moments are
 # counted in updates, not in seconds: any machine meets a job that is running.
-long="$start $data --epochs 12 --checkpoint-every 2 --threads 1 -q"
+long="$start $data --epochs 12 --eval-every 15 --checkpoint-every 2 --threads 1 -q"
 check 0 - pare-train $long -o whole.gguf --metrics whole.jsonl
 kills=0
 while [ ! -f killed.gguf ]; do

@@ -4,128 +4,9 @@
 #include <stdlib.h>
 
 #include "libdistill/state.h"
-#include "libdistill/trainer.h"
-#include "runtime/base/interrupt.h"
 #include "runtime/base/parallel.h"
-#include "runtime/base/sha256.h"
 #include "tests/support/folder.h"
-#include "tests/support/toy_training.h"
-
-/* --- A task: which of the tokens 3 and 4 a sequence has ----------------------------- */
-
-#define MAX_EXAMPLES 150
-
-struct task {
-    int32_t ids[MAX_EXAMPLES * 9], labels[MAX_EXAMPLES];
-    uint64_t starts[MAX_EXAMPLES + 1];
-    struct pare_examples examples;
-};
-
-static void make_task(struct task *task, size_t count, uint64_t seed)
-{
-    struct pare_rng rng = {.seed = seed};
-    task->starts[0] = 0;
-    for (size_t i = 0; i < count; i++) {
-        const size_t n = 3 + (size_t)pare_rng_below(&rng, 7);
-        int32_t *ids = task->ids + task->starts[i];
-        ids[0] = 1;
-        for (size_t t = 1; t < n; t++)
-            ids[t] = 5 + (int32_t)pare_rng_below(&rng, 12);
-        task->labels[i] = (int32_t)pare_rng_below(&rng, 2);
-        ids[1 + pare_rng_below(&rng, n - 1)] = 3 + task->labels[i];
-        task->starts[i + 1] = task->starts[i] + n;
-    }
-    task->examples = (struct pare_examples){count, task->starts, task->ids, task->labels};
-}
-
-static struct pare_config config_of_task(void)
-{
-    struct pare_config config = toy_config(PARE_BERT, PARE_ACT_GELU);
-    config.layers = 1;
-    config.labels = 2;
-    config.dropout = config.attention_dropout = config.head_dropout = 0.1f;
-    return config;
-}
-
-static struct pare_train_options options_of_task(void)
-{
-    struct pare_train_options options = pare_train_options_default();
-    options.batch = 8;
-    options.lr = 0.01;
-    options.seed = 42;
-    return options;
-}
-
-/* What one run of the task came to. */
-struct outcome {
-    enum pare_status status;
-    struct pare_error error;
-    struct pare_train_result result;
-    char sha[65];                 /* of the parameters */
-    double first_loss, last_loss; /* of epochs */
-    double dev_loss[8];           /* by epoch */
-    int updates, resumed, fell_back;
-    int stop_behind; /* update, 0: never */
-};
-
-static void note_event(void *context, const struct pare_train_event *event)
-{
-    struct outcome *outcome = context;
-    switch (event->kind) {
-    case PARE_TRAIN_UPDATE:
-        outcome->updates++;
-        if (outcome->stop_behind == (int)event->update)
-            pare_interrupt(15);
-        break;
-    case PARE_TRAIN_EPOCH:
-        if (event->epoch == 1)
-            outcome->first_loss = event->loss;
-        outcome->last_loss = event->loss;
-        outcome->dev_loss[event->epoch % 8] = event->dev.loss;
-        break;
-    case PARE_TRAIN_RESUMED:
-        outcome->resumed = (int)event->update;
-        outcome->fell_back = event->fell_back;
-        break;
-    case PARE_TRAIN_SAVED: break;
-    }
-}
-
-static struct task train_task, dev_task;
-
-static struct outcome run_with(const struct pare_config *config,
-                               const struct pare_train_options *options, int stop_behind,
-                               float poison)
-{
-    struct outcome outcome = {.stop_behind = stop_behind};
-    make_task(&train_task, 150, 1);
-    make_task(&dev_task, 60, 2);
-    struct pare_params *params;
-    TOY_OK(pare_params_new(config, &params, err));
-    pare_params_draw_all(params, 9);
-    if (poison != 0)
-        params->value[params->blocks[0].down.weight + 3] = poison;
-    const struct pare_train_hooks hooks = {.event = note_event, .context = &outcome};
-    outcome.status = pare_train(params, &train_task.examples, &dev_task.examples, options,
-                                &hooks, &outcome.result, &outcome.error);
-    pare_sha256_of(params->value, params->total * sizeof(float), outcome.sha);
-    pare_params_free(params);
-    pare_interrupt(0);
-    return outcome;
-}
-
-static struct outcome run(const struct pare_train_options *options, int stop_behind)
-{
-    struct pare_config config = config_of_task();
-    return run_with(&config, options, stop_behind, 0);
-}
-
-static struct outcome run_well(const struct pare_train_options *options)
-{
-    struct outcome outcome = run(options, 0);
-    cr_assert_eq(outcome.status, PARE_OK, "%s", outcome.error.message);
-    return outcome;
-}
+#include "tests/support/toy_task.h"
 
 static void one_thread(void)
 {
@@ -366,6 +247,8 @@ Test(trainer, options_without_sense_are_refused)
 }
 
 /* --- Order and checks of the data --------------------------------------------------- */
+
+static struct task train_task;
 
 static size_t length_of(const struct pare_examples *examples, uint32_t i)
 {
