@@ -122,7 +122,7 @@ static enum pare_status save(struct pare_trainer *t)
         return PARE_OK;
     pare_optimizer_settle(t->optimizer);
     PARE_TRY(pare_run_save(t->options->state_path, t->identity, &t->at, t->optimizer,
-                           t->best, t->err));
+                           t->options->compressor, t->best, t->err));
     t->saved = pare_trainer_now();
     pare_trainer_send(
         t, (struct pare_train_event){.kind = PARE_TRAIN_SAVED, .epoch = t->at.epoch + 1});
@@ -135,7 +135,7 @@ static enum pare_status resume(struct pare_trainer *t)
         return PARE_OK;
     int found, fell_back;
     PARE_TRY(pare_run_load(t->options->state_path, t->identity, &t->at, t->optimizer,
-                           t->best, &found, &fell_back, t->err));
+                           t->options->compressor, t->best, &found, &fell_back, t->err));
     if (found)
         pare_trainer_send(t, (struct pare_train_event){.kind = PARE_TRAIN_RESUMED,
                                                        .epoch = t->at.epoch + 1,

@@ -147,21 +147,30 @@ static void list_fields(struct pare_position *p, uint64_t *has_best,
         fields[i] = list[i];
 }
 
-#define ARRAYS 4
+#define ARRAYS 5
 
-static void list_arrays(const struct pare_optimizer *optimizer, float *best,
-                        struct pare_state_array arrays[ARRAYS])
+/* Those that there are; returns how many. */
+static size_t list_arrays(const struct pare_optimizer *optimizer, float *best,
+                          const struct pare_compressor *compressor,
+                          struct pare_state_array arrays[ARRAYS])
 {
     const uint64_t n = optimizer->params->total;
-    arrays[0] = (struct pare_state_array){"weights", optimizer->params->value, n};
-    arrays[1] = (struct pare_state_array){"moment1", optimizer->m, n};
-    arrays[2] = (struct pare_state_array){"moment2", optimizer->v, n};
-    arrays[3] = (struct pare_state_array){"best", best, n};
+    size_t count = 0;
+    arrays[count++] = (struct pare_state_array){"weights", optimizer->params->value, n};
+    arrays[count++] = (struct pare_state_array){"moment1", optimizer->m, n};
+    arrays[count++] = (struct pare_state_array){"moment2", optimizer->v, n};
+    if (compressor && compressor->state)
+        arrays[count++] = (struct pare_state_array){"compression", compressor->state,
+                                                    compressor->state_count};
+    if (best)
+        arrays[count++] = (struct pare_state_array){"best", best, n};
+    return count;
 }
 
 enum pare_status pare_run_save(const char *path, const cJSON *identity,
                                const struct pare_position *position,
-                               const struct pare_optimizer *optimizer, float *best,
+                               const struct pare_optimizer *optimizer,
+                               const struct pare_compressor *compressor, float *best,
                                struct pare_error *err)
 {
     struct pare_position copy = *position;
@@ -169,7 +178,8 @@ enum pare_status pare_run_save(const char *path, const cJSON *identity,
     struct field fields[FIELDS];
     struct pare_state_array arrays[ARRAYS];
     list_fields(&copy, &has_best, fields);
-    list_arrays(optimizer, best, arrays);
+    const size_t count =
+        list_arrays(optimizer, has_best ? best : NULL, compressor, arrays);
     cJSON *progress = cJSON_CreateObject();
     if (!progress)
         return pare_fail(err, PARE_ERR_MEMORY, "out of memory");
@@ -180,22 +190,21 @@ enum pare_status pare_run_save(const char *path, const cJSON *identity,
                 ? pare_state_put_u64(progress, fields[i].key, *fields[i].count, err)
                 : pare_state_put_double(progress, fields[i].key, *fields[i].real, err);
     if (status == PARE_OK)
-        status = pare_state_write(path, identity, progress, arrays,
-                                  best && has_best ? ARRAYS : ARRAYS - 1, err);
+        status = pare_state_write(path, identity, progress, arrays, count, err);
     cJSON_Delete(progress);
     return status;
 }
 
 enum pare_status pare_run_load(const char *path, const cJSON *identity,
                                struct pare_position *position,
-                               struct pare_optimizer *optimizer, float *best, int *found,
-                               int *fell_back, struct pare_error *err)
+                               struct pare_optimizer *optimizer,
+                               const struct pare_compressor *compressor, float *best,
+                               int *found, int *fell_back, struct pare_error *err)
 {
     struct pare_state_array arrays[ARRAYS];
-    list_arrays(optimizer, best, arrays);
+    const size_t count = list_arrays(optimizer, best, compressor, arrays);
     cJSON *progress;
-    PARE_TRY(pare_state_read(path, identity, &progress, arrays,
-                             best ? ARRAYS : ARRAYS - 1, fell_back, err));
+    PARE_TRY(pare_state_read(path, identity, &progress, arrays, count, fell_back, err));
     *found = progress != NULL;
     if (!progress)
         return PARE_OK;

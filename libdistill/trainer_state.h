@@ -26,16 +26,20 @@ enum pare_status pare_run_identity(const struct pare_params *params,
                                    const struct pare_train_options *options, cJSON **out,
                                    struct pare_error *err) PARE_CHECKED;
 
-/* The optimizer must be settled. `best` has the best score's parameters, or is NULL. */
+/* The optimizer must be settled. `best` has the best score's parameters, or is NULL; a
+ * compressor (or NULL) has its state kept too. */
 enum pare_status pare_run_save(const char *path, const cJSON *identity,
                                const struct pare_position *position,
-                               const struct pare_optimizer *optimizer, float *best,
+                               const struct pare_optimizer *optimizer,
+                               const struct pare_compressor *compressor, float *best,
                                struct pare_error *err) PARE_CHECKED;
 
 /* *found = 0 and nothing changed when there is no resume file. */
 enum pare_status pare_run_load(const char *path, const cJSON *identity,
                                struct pare_position *position,
-                               struct pare_optimizer *optimizer, float *best, int *found,
-                               int *fell_back, struct pare_error *err) PARE_CHECKED;
+                               struct pare_optimizer *optimizer,
+                               const struct pare_compressor *compressor, float *best,
+                               int *found, int *fell_back,
+                               struct pare_error *err) PARE_CHECKED;
 
 #endif
