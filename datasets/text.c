@@ -123,6 +123,13 @@ static enum pare_status add_row(struct reader *r, struct pare_text text,
                                 const struct pare_text *label)
 {
     struct pare_dataset *data = r->data;
+    if (r->options->text_alone) {
+        label = NULL;
+        if (is_blank(text)) {
+            data->blank++;
+            return PARE_OK;
+        }
+    }
     if (label && !data->labels)
         PARE_TRY(pare_arena_alloc(&data->arena, &data->labels, r->rows,
                                   sizeof *data->labels, r->err));
@@ -151,7 +158,7 @@ static enum pare_status labelled_row(struct reader *r, struct pare_text line)
 {
     struct pare_text column[2];
     PARE_TRY(two_columns(r, line, "sentence<TAB>label", column));
-    if (is_blank(column[0]))
+    if (is_blank(column[0]) && !r->options->text_alone)
         return fail(r, "the sentence is empty");
     /* GLUE has no space here, but hand-made files do. */
     while (column[1].length > 0 && column[1].data[column[1].length - 1] == ' ')
@@ -167,7 +174,7 @@ static enum pare_status indexed_row(struct reader *r, struct pare_text line)
     if (label_number(&plain, column[0]) < 0)
         return fail(r, "bad index '%.*s': expected a whole number",
                     column[0].length > 60 ? 60 : (int)column[0].length, column[0].data);
-    if (is_blank(column[1]))
+    if (is_blank(column[1]) && !r->options->text_alone)
         return fail(r, "the sentence is empty");
     return add_row(r, column[1], NULL);
 }
@@ -179,7 +186,8 @@ static enum pare_status json_members(struct reader *r, const cJSON *object)
     const cJSON *text = cJSON_GetObjectItemCaseSensitive(object, "text");
     if (!text)
         text = cJSON_GetObjectItemCaseSensitive(object, "sentence");
-    const cJSON *label = cJSON_GetObjectItemCaseSensitive(object, "label");
+    const cJSON *label =
+        r->options->text_alone ? NULL : cJSON_GetObjectItemCaseSensitive(object, "label");
     if (!text)
         return fail(r, "missing column: no \"text\" in the object");
     if (!cJSON_IsString(text))
@@ -252,6 +260,20 @@ static enum pare_text_format recognise(const struct reader *r, struct pare_text 
     return PARE_TEXT_PLAIN;
 }
 
+static enum pare_status read_row(struct reader *r, struct pare_text line)
+{
+    if (r->options->text_alone && is_blank(line)) {
+        r->data->blank++;
+        return PARE_OK;
+    }
+    switch (r->data->format) {
+    case PARE_TEXT_LABELLED: return labelled_row(r, line);
+    case PARE_TEXT_INDEXED: return indexed_row(r, line);
+    case PARE_TEXT_JSON: return json_row(r, line);
+    default: return add_row(r, line, NULL);
+    }
+}
+
 static enum pare_status read_rows(struct reader *r)
 {
     struct pare_text line;
@@ -268,16 +290,13 @@ static enum pare_status read_rows(struct reader *r)
     if (header && r->data->format == found)
         PARE_TRY(next_line(r, &line, &more));
     while (more) {
-        switch (r->data->format) {
-        case PARE_TEXT_LABELLED: PARE_TRY(labelled_row(r, line)); break;
-        case PARE_TEXT_INDEXED: PARE_TRY(indexed_row(r, line)); break;
-        case PARE_TEXT_JSON: PARE_TRY(json_row(r, line)); break;
-        default: PARE_TRY(add_row(r, line, NULL)); break;
-        }
+        PARE_TRY(read_row(r, line));
         PARE_TRY(next_line(r, &line, &more));
     }
     if (r->data->count == 0)
-        return pare_fail(r->err, PARE_ERR_INPUT, "%s: a header and no rows", r->what);
+        return pare_fail(r->err, PARE_ERR_INPUT, "%s: %s", r->what,
+                         r->data->blank ? "nothing but blank lines"
+                                        : "a header and no rows");
     return PARE_OK;
 }
 
@@ -301,6 +320,8 @@ static enum pare_status count_labels(struct pare_dataset *data, int label_count,
 static size_t count_lines(const char *bytes, size_t length)
 {
     size_t lines = 0;
+    if (!length)
+        return 0; /* and no pointer to add to */
     const char *end = bytes + length, *next;
     for (; bytes < end && (next = memchr(bytes, '\n', (size_t)(end - bytes))); lines++)
         bytes = next + 1;

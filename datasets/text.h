@@ -1,4 +1,4 @@
-/* Labelled text from a file: GLUE's tables, plain lines, JSON lines.
+/* Text from a file, labelled or not: GLUE's tables, plain lines, JSON lines.
  *
  * A file that is not what it should be is refused with its path, line and column's name:
  * nothing is skipped or guessed, because a wrong label changes every number behind it.
@@ -32,6 +32,7 @@ enum pare_text_format {
 struct pare_text_options { /* all zero: anything goes, labels if there are some */
     enum pare_text_format format;
     int need_labels; /* a file without labels is PARE_ERR_INPUT */
+    int text_alone; /* labels are not even looked at, and blank lines and texts skipped */
     int label_count; /* labels must be below it; 0: as many as the file has */
     /* label_count names that may stand for the numbers, or NULL. */
     const char *const *label_names;
@@ -44,6 +45,7 @@ struct pare_dataset { /* all zero: empty */
     struct pare_text *texts;      /* valid UTF-8 without NUL; not NUL-terminated */
     int32_t *labels;              /* NULL when the file has none */
     size_t count;                 /* at least 1 */
+    size_t blank;                 /* lines and texts that were skipped */
     int label_count;              /* from the options, else the largest label + 1 */
     size_t *label_counts;         /* how often each label occurs; NULL without labels */
     int one_class;                /* labels are all the same: worth a warning */

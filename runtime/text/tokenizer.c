@@ -173,6 +173,11 @@ int32_t pare_tokenizer_pad_id(const struct pare_tokenizer *tokenizer)
     return tokenizer->pad < 0 ? 0 : tokenizer->pad;
 }
 
+int32_t pare_tokenizer_mask_id(const struct pare_tokenizer *tokenizer)
+{
+    return tokenizer->mask;
+}
+
 void pare_ids_free(struct pare_ids *ids)
 {
     pare_free(ids->ids);

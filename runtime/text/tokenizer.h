@@ -44,6 +44,20 @@ size_t pare_tokenizer_vocab_size(const struct pare_tokenizer *tokenizer);
 struct pare_text pare_tokenizer_piece(const struct pare_tokenizer *tokenizer, int32_t id);
 /* 0 when there is no [PAD]: what stands in a masked position does not matter. */
 int32_t pare_tokenizer_pad_id(const struct pare_tokenizer *tokenizer);
+/* -1 when there is no [MASK]. */
+int32_t pare_tokenizer_mask_id(const struct pare_tokenizer *tokenizer);
+
+enum pare_piece_kind { /* A word is a piece and those behind it that continue it. */
+                       PARE_PIECE_LETTERS, /* of \w without digits and underscores; begins
+                                              a word */
+                       PARE_PIECE_OTHER,   /* begins a word, too: numbers, punctuation,
+                                              [UNK], [unused1] */
+                       PARE_PIECE_CONTINUES, /* the word before it */
+                       PARE_PIECE_SPECIAL,   /* no text: [CLS], [SEP], [PAD], [MASK], what
+                                                was added so */
+};
+/* The kind of every piece: kind[pare_tokenizer_vocab_size] of enum pare_piece_kind. */
+void pare_tokenizer_kinds(const struct pare_tokenizer *tokenizer, uint8_t *kind);
 
 struct pare_ids { /* all zero: empty; grows as needed, reusable */
     int32_t *ids;

@@ -285,3 +285,49 @@ Test(dataset, reads_sst2)
         pare_dataset_free(&data);
     }
 }
+
+/* ---- text alone ----------------------------------------------------------------- */
+
+Test(dataset, text_alone_leaves_labels_and_blank_lines)
+{
+    static const struct {
+        const char *text;
+        enum pare_text_format format;
+        size_t count, blank;
+    } cases[] = {
+        {"one\n\n \ntwo\n", PARE_TEXT_PLAIN, 2, 2},
+        {"\none\n", PARE_TEXT_PLAIN, 1, 1},
+        {"sentence\tlabel\none\t7\n\ntwo\tno label\n \t1\nthree\t\n", PARE_TEXT_LABELLED,
+         3, 2},
+        {"index\tsentence\n0\tone\n1\t \n2\ttwo\n", PARE_TEXT_INDEXED, 2, 1},
+        {"{\"text\": \"one\"}\n\n{\"text\": \"two\", \"label\": [1]}\n"
+         "{\"text\": \"\", \"label\": 1}\n",
+         PARE_TEXT_JSON, 2, 2},
+    };
+    const struct pare_text_options options = {.text_alone = 1, .label_count = 2};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct pare_dataset data;
+        struct pare_error err;
+        cr_assert_eq(parse(cases[i].text, &options, &data, &err), PARE_OK, "%zu: %s", i,
+                     err.message);
+        cr_expect_eq(data.format, cases[i].format, "%zu", i);
+        cr_expect_eq(data.count, cases[i].count, "%zu", i);
+        cr_expect_eq(data.blank, cases[i].blank, "%zu", i);
+        cr_expect_null(data.labels);
+        cr_expect(text_is(&data, 0, "one"), "%zu", i);
+        pare_dataset_free(&data);
+    }
+}
+
+Test(dataset, text_alone_needs_some_text)
+{
+    const struct pare_text_options options = {.text_alone = 1};
+    struct pare_dataset data;
+    struct pare_error err;
+    cr_expect_eq(parse("\n \n", &options, &data, &err), PARE_ERR_INPUT);
+    cr_expect_str_eq(err.message, "x.tsv: nothing but blank lines");
+    cr_expect_eq(parse("{\"text\": \"a\"}\n{\"txt\": 1}\n", &options, &data, &err),
+                 PARE_ERR_INPUT);
+    cr_expect_str_eq(err.message, "x.tsv:2: missing column: no \"text\" in the object");
+    cr_expect_eq(parse("sentence\tlabel\none\n", &options, &data, &err), PARE_ERR_INPUT);
+}
