@@ -18,12 +18,35 @@ enum pare_status train_data_read(struct pare_cli *cli, const char *path, int lab
     return PARE_OK;
 }
 
+enum pare_status train_data_read_unlabelled(const char *path, struct train_data *data,
+                                            struct pare_error *err)
+{
+    static const struct pare_text_options options = {.text_alone = 1};
+    *data = (struct train_data){0};
+    return pare_dataset_load(path, &options, &data->text, err);
+}
+
+static enum pare_status find_labels(struct train_data *data, const int32_t **labels,
+                                    struct pare_error *err)
+{
+    *labels = data->text.labels;
+    if (*labels)
+        return PARE_OK;
+    PARE_TRY(pare_alloc_raw(&data->labels, data->text.count, sizeof(int32_t), err));
+    for (size_t i = 0; i < data->text.count; i++)
+        data->labels[i] = PARE_NO_LABEL;
+    *labels = data->labels;
+    return PARE_OK;
+}
+
 enum pare_status train_data_tokenize(struct pare_cli *cli,
                                      const struct pare_tokenizer *tokenizer,
                                      size_t max_tokens, struct train_data *data,
                                      struct pare_error *err)
 {
     const size_t count = data->text.count;
+    const int32_t *labels;
+    PARE_TRY(find_labels(data, &labels, err));
     PARE_TRY(pare_alloc(&data->starts, count + 1, sizeof *data->starts, err));
     for (size_t i = 0; i < count; i++) {
         const struct pare_text *text = &data->text.texts[i];
@@ -35,8 +58,7 @@ enum pare_status train_data_tokenize(struct pare_cli *cli,
         data->truncated += data->ids.count - data->starts[i] == max_tokens;
     }
     pare_progress_report(&cli->progress, "tokenise", count, count, NULL);
-    data->examples =
-        (struct pare_examples){count, data->starts, data->ids.ids, data->text.labels};
+    data->examples = (struct pare_examples){count, data->starts, data->ids.ids, labels};
     return PARE_OK;
 }
 
@@ -45,5 +67,6 @@ void train_data_free(struct train_data *data)
     pare_dataset_free(&data->text);
     pare_ids_free(&data->ids);
     pare_free(data->starts);
+    pare_free(data->labels);
     *data = (struct train_data){0};
 }

@@ -1,4 +1,4 @@
-/* Labelled text files as token ids, for the programs that train. */
+/* Text files as token ids, for the programs that train. */
 #ifndef PARE_TOOLS_TRAIN_DATA_H
 #define PARE_TOOLS_TRAIN_DATA_H
 
@@ -11,6 +11,7 @@ struct train_data { /* all zero: none */
     struct pare_dataset text;
     struct pare_ids ids;
     uint64_t *starts;
+    int32_t *labels;  /* of text that has none */
     size_t truncated; /* sentences that were longer than max_tokens */
     struct pare_examples examples;
 };
@@ -20,6 +21,9 @@ struct train_data { /* all zero: none */
 enum pare_status train_data_read(struct pare_cli *cli, const char *path, int labels,
                                  const char *const *names, struct train_data *data,
                                  struct pare_error *err) PARE_CHECKED;
+/* Reads the text of a file in any form and leaves its labels, if it has some. */
+enum pare_status train_data_read_unlabelled(const char *path, struct train_data *data,
+                                            struct pare_error *err) PARE_CHECKED;
 
 /* Makes data->examples, of at most max_tokens tokens each. */
 enum pare_status train_data_tokenize(struct pare_cli *cli,
