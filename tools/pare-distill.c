@@ -11,10 +11,12 @@
 #include "tools/train_data.h"
 #include "tools/train_log.h"
 #include "tools/train_options.h"
+#include "tools/transfer_data.h"
 
 struct options {
     const char *train, *dev, *cache;
     struct distill_options distill;
+    struct transfer_options transfer;
     struct train_options training;
 };
 
@@ -25,7 +27,8 @@ struct work {
     struct pare_model *model;  /* and as it runs */
     char teacher_sha256[65];
     struct train_data train, dev;
-    struct pare_config config; /* of the student */
+    struct transfer_data transfer; /* train, and what is added to it */
+    struct pare_config config;     /* of the student */
     struct pare_params *params;
     struct pare_distill_options loss;
     struct pare_distiller *distiller;
@@ -65,6 +68,9 @@ static enum pare_status read_data(struct work *w)
                              &w->train, w->err));
     PARE_TRY(
         train_data_tokenize(w->cli, w->model->tokenizer, longest, &w->train, w->err));
+    PARE_TRY(transfer_data_make(w->cli, &w->o->transfer, w->model->tokenizer,
+                                &w->model->tokens, longest, &w->train, &w->transfer,
+                                w->err));
     if (!w->o->dev)
         return PARE_OK;
     PARE_TRY(train_data_read(w->cli, w->o->dev, (int)config->labels, w->names, &w->dev,
@@ -138,13 +144,13 @@ static enum pare_status ask_teacher(struct work *w)
     PARE_TRY(pare_distiller_new(&w->loss, &w->config, &w->model->config, &w->distiller,
                                 w->err));
     const struct pare_teacher_wants wants = pare_distiller_wants(w->distiller);
-    PARE_TRY(pare_examples_check(&w->train.examples, &w->model->config, 1, w->o->train,
+    PARE_TRY(pare_examples_check(&w->transfer.examples, &w->model->config, 1, w->o->train,
                                  w->err));
-    PARE_TRY(pare_teacher_open(w->cache, w->model, w->teacher_sha256, &w->train.examples,
-                               &wants, &w->cli->progress, &w->teacher, &computed,
-                               w->err));
+    PARE_TRY(pare_teacher_open(w->cache, w->model, w->teacher_sha256,
+                               &w->transfer.examples, &wants, &w->cli->progress,
+                               &w->teacher, &computed, w->err));
     pare_cli_info(w->cli, "%s: the teacher's answers to %zu texts, %s", w->cache,
-                  w->train.examples.count, computed ? "computed" : "as found");
+                  w->transfer.examples.count, computed ? "computed" : "as found");
     return PARE_OK;
 }
 
@@ -157,6 +163,7 @@ static cJSON *history_options(const struct work *w, const struct pare_train_resu
     if (ok && r->has_dev)
         ok = cJSON_AddStringToObject(json, "dev_sha256", w->dev.text.sha256) != NULL;
     if (ok && distill_options_history(&w->o->distill, &w->loss, json) &&
+        transfer_options_history(&w->o->transfer, &w->transfer, json) &&
         train_options_history(&w->o->training, w->cli->seed, &w->config, r, json))
         return json;
     cJSON_Delete(json);
@@ -220,7 +227,7 @@ static enum pare_status train(struct work *w, const char *identity)
     const struct pare_train_hooks hooks = {train_log_event, &w->log, &w->cli->progress};
     options.loss = pare_distiller_loss(w->distiller, w->teacher, w->params);
     options.loss_identity = identity;
-    PARE_TRY(pare_train(w->params, &w->train.examples,
+    PARE_TRY(pare_train(w->params, &w->transfer.examples,
                         w->o->dev ? &w->dev.examples : NULL, &options, &hooks, &result,
                         w->err));
     return write_container(w, &result);
@@ -260,6 +267,7 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
     pare_teacher_free(w.teacher);
     pare_distiller_free(w.distiller);
     pare_params_free(w.params);
+    transfer_data_free(&w.transfer);
     train_data_free(&w.train);
     train_data_free(&w.dev);
     pare_model_free(w.model);
@@ -270,6 +278,7 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
 int main(int argc, char **argv)
 {
     struct options o = {.training = train_options_default(),
+                        .transfer = transfer_options_default(),
                         .distill = distill_options_default()};
     const struct pare_cli_option options[] = {
         PARE_CLI_STRING('t', "train", "FILE", &o.train, "labelled text to learn from"),
@@ -278,6 +287,7 @@ int main(int argc, char **argv)
         PARE_CLI_STRING(0, "cache", "FILE", &o.cache,
                         "the teacher's answers: used when they fit, else written, and "
                         "kept; OUTPUT.teacher by default, removed at the end"),
+        TRANSFER_OPTIONS(&o.transfer),
         STUDENT_OPTIONS(&o.distill),
         LOSS_OPTIONS(&o.distill),
         TRAIN_OPTIONS(&o.training),

@@ -80,7 +80,8 @@ static inline struct task *make_task(void)
     for (size_t i = 0; i < EXAMPLES; i++)
         make_example(&task, i, &rng);
     task.pieces = (struct pare_pieces){V, task.kind, MASK};
-    task.embeddings = (struct pare_weight){PARE_F32, V, C, task.table, NULL};
+    task.embeddings =
+        (struct pare_weight){.type = PARE_F32, .N = V, .K = C, .data = task.table};
     task.examples = (struct pare_examples){EXAMPLES, task.starts, task.ids, task.labels};
     return &task;
 }

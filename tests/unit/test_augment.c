@@ -50,7 +50,8 @@ static void golden_load(struct golden *g)
     g->pieces = (struct pare_pieces){V_, g->kind, pare_tokenizer_mask_id(g->tokenizer)};
     cJSON_ArrayForEach(entry, item(g->json, "table")) g->table[x++] =
         (float)entry->valuedouble;
-    g->embeddings = (struct pare_weight){PARE_F32, V_, x / V_, g->table, NULL};
+    g->embeddings =
+        (struct pare_weight){.type = PARE_F32, .N = V_, .K = x / V_, .data = g->table};
     size_t count = 0, tokens = 0;
     cJSON_ArrayForEach(entry, item(g->json, "examples"))
     {

@@ -115,7 +115,8 @@ Test(neighbours, neighbours_of_a_stored_type_are_those_of_its_values)
         task->table[x] = pare_f16_to_f32(halves[x]);
     }
     struct pare_neighbours a = find_neighbours(task, 8);
-    task->embeddings = (struct pare_weight){PARE_F16, V, C, halves, NULL};
+    task->embeddings =
+        (struct pare_weight){.type = PARE_F16, .N = V, .K = C, .data = halves};
     struct pare_neighbours b = find_neighbours(task, 8);
     cr_assert_eq(a.words, b.words);
     cr_expect(!memcmp(a.id, b.id, a.words * a.k * sizeof *a.id));

@@ -39,7 +39,8 @@ static void set_up(struct bench *b)
     const size_t V = pare_tokenizer_vocab_size(b->tokenizer);
     for (size_t i = 0; i < V * 4; i++)
         b->table[i] = pare_rng_normal(&rng);
-    b->embeddings = (struct pare_weight){PARE_F32, V, 4, b->table, NULL};
+    b->embeddings =
+        (struct pare_weight){.type = PARE_F32, .N = V, .K = 4, .data = b->table};
     const char *path = write_text(b, "train.tsv",
                                   "the film is good .\t1\nthe plots is bad !\t0\n"
                                   "dull\t0\n");
