@@ -238,14 +238,7 @@ static void decode_tile(void *context, size_t begin, size_t end)
 static void load_slot(struct pare_params *params, size_t i,
                       const struct pare_stored *stored, size_t from)
 {
-    const struct pare_slot *slot = &params->plan.slots[i];
-    const struct pare_weight weight = {
-        .type = stored->tensors[from]->type,
-        .N = slot->n_dims == 2 ? slot->shape[0] : 1,
-        .K = slot->shape[slot->n_dims - 1],
-        .data = stored->tensors[from]->data,
-        .scale = stored->scales[from] ? stored->scales[from]->data : NULL,
-    };
+    const struct pare_weight weight = pare_stored_weight(stored, from);
     struct decode_rows rows = {&weight, params->value + params->start[i]};
     pare_parallel_for(weight.N, 64, decode_tile, &rows);
 }

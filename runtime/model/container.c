@@ -17,6 +17,16 @@ void pare_scale_name(const char *weight_name, char out[PARE_NAME_SIZE + 8])
     snprintf(out, PARE_NAME_SIZE + 8, "%s_scale", weight_name);
 }
 
+void pare_codes_name(const char *weight_name, char out[PARE_NAME_SIZE + 8])
+{
+    snprintf(out, PARE_NAME_SIZE + 8, "%s_codes", weight_name);
+}
+
+void pare_zero_name(const char *weight_name, char out[PARE_NAME_SIZE + 8])
+{
+    snprintf(out, PARE_NAME_SIZE + 8, "%s_zero", weight_name);
+}
+
 enum pare_status pare_file_type_set(struct pare_meta *meta, enum pare_dtype type,
                                     struct pare_error *err)
 {

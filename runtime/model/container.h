@@ -13,8 +13,11 @@
 extern "C" {
 #endif
 
-/* Name of the tensor that holds an I8 weight's scales: "X.weight" -> "X.weight_scale". */
+/* Name of the tensor that holds a weight's scales: "X.weight" -> "X.weight_scale". */
 void pare_scale_name(const char *weight_name, char out[PARE_NAME_SIZE + 8]);
+/* "X.weight_codes" and "X.weight_zero", of weights in groups. */
+void pare_codes_name(const char *weight_name, char out[PARE_NAME_SIZE + 8]);
+void pare_zero_name(const char *weight_name, char out[PARE_NAME_SIZE + 8]);
 
 /* Adds one step to the container's provenance: pare.history is an array of strings, one a
  * step, each a JSON object {"tool", "version", "input_sha256", "options"}; earlier steps

@@ -237,12 +237,7 @@ static enum pare_status bind(struct binder *b)
     PARE_TRY(enter_names(b));
     PARE_TRY(complete_config(b));
     PARE_TRY(pare_plan_make(&stored->config, &stored->arena, &stored->plan, b->err));
-    const size_t count = stored->plan.count;
-    PARE_TRY(pare_arena_alloc(&stored->arena, &stored->tensors, count,
-                              sizeof *stored->tensors, b->err));
-    PARE_TRY(pare_arena_alloc(&stored->arena, &stored->scales, count,
-                              sizeof *stored->scales, b->err));
-    memset(stored->scales, 0, count * sizeof *stored->scales);
+    PARE_TRY(pare_stored_slots(stored, b->err));
     PARE_TRY(bind_slots(b));
     return refuse_rest(b);
 }

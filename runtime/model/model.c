@@ -54,9 +54,7 @@ static enum pare_status bind_embedding(const struct binder *b, const char *stem,
                                        struct pare_weight *rows)
 {
     PARE_TRY(find_weight(b, -1, stem, "weight", rows));
-    const struct pare_dtype_info *info = pare_dtype_info(rows->type);
-    b->model->memory_bytes += rows->N * (rows->K / info->block) * info->block_bytes +
-                              (rows->scale ? rows->N * sizeof(float) : 0);
+    b->model->memory_bytes += pare_weight_bytes(rows);
     return PARE_OK;
 }
 
@@ -97,12 +95,10 @@ static enum pare_status bind_linear(const struct binder *b, int layer,
     for (int i = 0; i < n_parts; i++) {
         PARE_TRY(find_weight(b, layer, stems[i], "weight", &weights[i]));
         PARE_TRY(find_weight(b, layer, stems[i], "bias", &biases[i]));
-        const struct pare_dtype_info *info = pare_dtype_info(weights[i].type);
-        int in_place = weights[i].type != PARE_I8 &&
+        int in_place = !pare_weight_is_i8(&weights[i]) &&
                        (weights[i].type != PARE_F32 || b->source->live);
         if (in_place)
-            b->model->memory_bytes +=
-                weights[i].N * (weights[i].K / info->block) * info->block_bytes;
+            b->model->memory_bytes += pare_weight_bytes(&weights[i]);
     }
     const float *bias;
     PARE_TRY(join_biases(b, biases, n_parts, &bias));
@@ -203,27 +199,17 @@ static enum pare_status check_vector(const struct pare_ckpt *ckpt,
     return PARE_OK;
 }
 
-/* The plan has been checked: the tensor is there, and the scales if it is I8. */
-static enum pare_status find_in_ckpt(void *context, const struct pare_slot *slot,
-                                     struct pare_weight *weight, struct pare_error *err)
+/* The plan has been checked: all tensors are there. */
+static enum pare_status find_stored(void *context, const struct pare_slot *slot,
+                                    struct pare_weight *weight, struct pare_error *err)
 {
-    const struct pare_ckpt *ckpt = context;
-    const struct pare_tensor *tensor = pare_ckpt_find(ckpt, slot->name);
-    *weight = (struct pare_weight){
-        .type = tensor->type,
-        .N = slot->n_dims == 2 ? slot->shape[0] : 1,
-        .K = slot->shape[slot->n_dims - 1],
-        .data = tensor->data,
-    };
+    const struct pare_stored *stored = context;
+    const size_t i = (size_t)(slot_named(&stored->plan, slot->name) - stored->plan.slots);
+    *weight = pare_stored_weight(stored, i);
     if (!pare_slot_is_matrix(slot))
-        return check_vector(ckpt, tensor, err);
-    if (tensor->type != PARE_I8)
-        return PARE_OK;
-    char name[PARE_NAME_SIZE + 8];
-    pare_scale_name(slot->name, name);
-    tensor = pare_ckpt_find(ckpt, name);
-    weight->scale = tensor->data;
-    return check_vector(ckpt, tensor, err);
+        return check_vector(stored->ckpt, stored->tensors[i], err);
+    return pare_weight_is_i8(weight) ? check_vector(stored->ckpt, stored->scales[i], err)
+                                     : PARE_OK;
 }
 
 static enum pare_status check_vocabulary(const struct pare_model *model, const char *path,
@@ -246,7 +232,7 @@ enum pare_status pare_model_open(const char *path, struct pare_model **out,
     struct pare_stored stored;
     PARE_TRY(pare_stored_open_container(path, &stored, err));
     struct pare_model *model = NULL;
-    struct pare_weight_source source = {find_in_ckpt, stored.ckpt, 0};
+    struct pare_weight_source source = {find_stored, &stored, 0};
     enum pare_status status;
     PARE_TRY_OUT(pare_model_bind(&stored.config, &source, &model, err));
     model->ckpt = stored.ckpt;

@@ -44,15 +44,40 @@ enum pare_status pare_stored_drop(struct pare_stored *stored, const char *name,
     return PARE_OK;
 }
 
+enum pare_status pare_stored_slots(struct pare_stored *stored, struct pare_error *err)
+{
+    const size_t count = stored->plan.count;
+    const struct pare_tensor ***lists[] = {&stored->tensors, &stored->scales,
+                                           &stored->zeros};
+    for (int i = 0; i < 3; i++) {
+        PARE_TRY(
+            pare_arena_alloc(&stored->arena, lists[i], count, sizeof **lists[i], err));
+        memset(*lists[i], 0, count * sizeof **lists[i]);
+    }
+    return PARE_OK;
+}
+
 /* --- Containers --- */
+
+/* X.weight_codes of slot X.weight, NULL when there is none. */
+static const struct pare_tensor *find_codes(const struct pare_ckpt *ckpt,
+                                            const char *weight_name)
+{
+    char name[PARE_NAME_SIZE + 8];
+    pare_codes_name(weight_name, name);
+    return pare_ckpt_find(ckpt, name);
+}
 
 /* Files of other programs do not say which of the optional tensors there are. */
 static void complete_foreign(struct pare_stored *stored)
 {
     if (pare_meta_find(&stored->ckpt->meta, "pare.family"))
         return;
-    stored->config.has_pooler = pare_ckpt_find(stored->ckpt, "cls.weight") != NULL;
-    if (!pare_ckpt_find(stored->ckpt, "token_types.weight"))
+    const struct pare_ckpt *ckpt = stored->ckpt;
+    stored->config.has_pooler =
+        pare_ckpt_find(ckpt, "cls.weight") || find_codes(ckpt, "cls.weight");
+    if (!pare_ckpt_find(ckpt, "token_types.weight") &&
+        !find_codes(ckpt, "token_types.weight"))
         stored->config.token_types = 0;
 }
 
@@ -96,7 +121,17 @@ static enum pare_status bind_slots(struct pare_stored *stored, struct pare_error
     for (size_t i = 0; i < stored->plan.count; i++) {
         const struct pare_slot *slot = &stored->plan.slots[i];
         const struct pare_tensor *tensor = pare_ckpt_find(ckpt, slot->name);
+        const struct pare_tensor *codes =
+            pare_slot_is_matrix(slot) ? find_codes(ckpt, slot->name) : NULL;
         char shape[64];
+        if (tensor && codes)
+            return pare_fail(err, PARE_ERR_INPUT,
+                             "%s: tensors %s and %s are one weight in two forms",
+                             ckpt->path, tensor->name, codes->name);
+        if (codes) {
+            PARE_TRY(pare_stored_bind_codes(stored, i, codes, err));
+            continue;
+        }
         if (!tensor)
             return pare_fail(
                 err, PARE_ERR_INPUT,
@@ -125,6 +160,8 @@ static enum pare_status refuse_rest(struct pare_stored *stored,
         used[stored->tensors[i] - ckpt->tensors] = 1;
         if (stored->scales[i])
             used[stored->scales[i] - ckpt->tensors] = 1;
+        if (stored->zeros[i])
+            used[stored->zeros[i] - ckpt->tensors] = 1;
     }
     for (size_t i = 0; i < ckpt->n_tensors; i++) {
         const char *name = ckpt->tensors[i].name;
@@ -147,12 +184,7 @@ static enum pare_status bind_container(struct pare_stored *stored,
     PARE_TRY(pare_config_from_meta(&ckpt->meta, ckpt->path, &stored->config, err));
     complete_foreign(stored);
     PARE_TRY(pare_plan_make(&stored->config, &stored->arena, &stored->plan, err));
-    const size_t count = stored->plan.count;
-    PARE_TRY(pare_arena_alloc(&stored->arena, &stored->tensors, count,
-                              sizeof *stored->tensors, err));
-    PARE_TRY(pare_arena_alloc(&stored->arena, &stored->scales, count,
-                              sizeof *stored->scales, err));
-    memset(stored->scales, 0, count * sizeof *stored->scales);
+    PARE_TRY(pare_stored_slots(stored, err));
     PARE_TRY(bind_slots(stored, err));
     return refuse_rest(stored, options, err);
 }

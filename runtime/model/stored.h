@@ -1,14 +1,16 @@
 /* A model as it lies in a checkpoint: its config, its plan, and the tensor of every slot.
  *
  * Conversion, quantisation and pruning start here. Whatever the origin, each tensor
- * exists, has its slot's shape and a type that a weight may have; nothing in the
- * checkpoint is left over without having been named in `dropped`.
+ * exists, has its slot's shape (or is the codes of it, docs/FORMAT.md) and a type that a
+ * weight may have; nothing in the checkpoint is left over without having been named in
+ * `dropped`.
  */
 #ifndef PARE_MODEL_STORED_H
 #define PARE_MODEL_STORED_H
 
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/model/plan.h"
+#include "runtime/tensor/linear.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -24,8 +26,9 @@ struct pare_stored {
     struct pare_ckpt *ckpt;
     struct pare_config config;
     struct pare_plan plan;
-    const struct pare_tensor **tensors; /* [plan.count] */
-    const struct pare_tensor **scales; /* [plan.count]: of I8 matrices, NULL for others */
+    const struct pare_tensor **tensors; /* [plan.count]; codes, for weights in groups */
+    const struct pare_tensor **scales;  /* [plan.count]: of I8 and codes, else NULL */
+    const struct pare_tensor **zeros;   /* [plan.count]: of codes that have them */
     const char **dropped; /* names of heads of pretraining and of ignored tensors */
     size_t n_dropped;
     struct pare_arena arena;
@@ -41,6 +44,17 @@ enum pare_status pare_stored_open(const char *path,
 enum pare_status pare_stored_open_container(const char *path, struct pare_stored *out,
                                             struct pare_error *err) PARE_CHECKED;
 void pare_stored_close(struct pare_stored *stored); /* safe on a zeroed one */
+
+/* Slot i as the layers take it, in place. Scales and zero points of codes have been
+ * looked at: they are finite, and within the codes. */
+struct pare_weight pare_stored_weight(const struct pare_stored *stored, size_t i);
+
+/* The slot whose X.weight_codes this is, in a checkpoint that was bound to the plan; NULL
+ * for every other tensor. *form is what pare_weight_form says of it. */
+const struct pare_slot *pare_codes_slot(const struct pare_ckpt *ckpt,
+                                        const struct pare_plan *plan,
+                                        const struct pare_tensor *tensor,
+                                        char form[PARE_FORM_SIZE]);
 
 #ifdef __cplusplus
 }

@@ -2,6 +2,7 @@
 #include "runtime/tensor/linear.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "runtime/base/parallel.h"
@@ -18,20 +19,9 @@ static size_t rounded_up(size_t n, size_t to)
     return (n + to - 1) / to * to;
 }
 
-static int is_decoded(enum pare_dtype type)
+static int is_decoded(const struct pare_weight *weight)
 {
-    return type != PARE_F32 && type != PARE_I8;
-}
-
-static size_t row_bytes(const struct pare_weight *weight)
-{
-    const struct pare_dtype_info *info = pare_dtype_info(weight->type);
-    return weight->K / info->block * info->block_bytes;
-}
-
-static const unsigned char *row_at(const struct pare_weight *weight, size_t n)
-{
-    return (const unsigned char *)weight->data + n * row_bytes(weight);
+    return weight->type != PARE_F32 && !pare_weight_is_i8(weight);
 }
 
 struct packing {
@@ -126,7 +116,8 @@ static enum pare_status check_weight(const struct pare_weight *weight, size_t K,
                          "a linear layer cannot run on weights of type %s; expected F32, "
                          "F16, BF16, Q8_0, Q4_0, Q4_1 or I8 with scales",
                          info ? info->name : "unknown");
-    if (weight->type == PARE_I8 && !weight->scale)
+    if (weight->type == PARE_I8 &&
+        !(weight->groups.bits ? (const void *)weight->groups.scale : weight->scale))
         return pare_fail(err, PARE_ERR_USAGE, "an I8 weight came without its scales");
     if (weight->K != K)
         return pare_fail(err, PARE_ERR_USAGE,
@@ -140,7 +131,9 @@ static enum pare_status check_weight(const struct pare_weight *weight, size_t K,
         return pare_fail(err, PARE_ERR_USAGE,
                          "a linear layer in training needs F32 weights, found %s",
                          info->name);
-    return PARE_OK;
+    return weight->groups.bits
+               ? pare_groups_check(weight->groups.bits, weight->groups.size, K, err)
+               : PARE_OK;
 }
 
 enum pare_status pare_linear_init(struct pare_linear *linear,
@@ -163,16 +156,24 @@ enum pare_status pare_linear_init(struct pare_linear *linear,
         part->weight = weights[i];
         part->row = linear->N;
         linear->N += weights[i].N;
-        if (!live && !is_decoded(weights[i].type))
+        if (!live && !is_decoded(&weights[i]))
             PARE_TRY(pack_part(linear, part, arena, err));
     }
     return PARE_OK;
 }
 
-void pare_linear_decode(const struct pare_kernels *kernels, enum pare_dtype type,
-                        const void *from, float *out, size_t n)
+void pare_linear_decode(const struct pare_kernels *kernels,
+                        const struct pare_weight *weight, size_t row, size_t k,
+                        float *out, size_t n)
 {
-    switch (type) {
+    if (weight->groups.bits) {
+        pare_groups_decode(&weight->groups, weight->data, row, weight->K, k, n, out);
+        return;
+    }
+    const struct pare_dtype_info *info = pare_dtype_info(weight->type);
+    const unsigned char *from = (const unsigned char *)weight->data +
+                                (row * weight->K + k) / info->block * info->block_bytes;
+    switch (weight->type) {
     case PARE_F16: kernels->decode_f16(out, from, n); break;
     case PARE_BF16: kernels->decode_bf16(out, from, n); break;
     case PARE_Q8_0: kernels->decode_q8_0(out, from, n); break;
@@ -184,14 +185,35 @@ void pare_linear_decode(const struct pare_kernels *kernels, enum pare_dtype type
 
 void pare_weight_row(const struct pare_weight *weight, size_t n, float *out)
 {
-    if (weight->type != PARE_I8) {
-        pare_linear_decode(pare_kernels(), weight->type, row_at(weight, n), out,
-                           weight->K);
+    if (!pare_weight_is_i8(weight)) {
+        pare_linear_decode(pare_kernels(), weight, n, 0, out, weight->K);
         return;
     }
     const int8_t *row = (const int8_t *)weight->data + n * weight->K;
     for (size_t k = 0; k < weight->K; k++)
         out[k] = (float)row[k] * weight->scale[n];
+}
+
+const char *pare_weight_form(const struct pare_weight *weight, char out[PARE_FORM_SIZE])
+{
+    const struct pare_groups *groups = &weight->groups;
+    if (groups->bits)
+        snprintf(out, PARE_FORM_SIZE, "int%d/%zu%s", groups->bits, groups->size,
+                 groups->zero ? "z" : "");
+    else
+        snprintf(out, PARE_FORM_SIZE, "%s", pare_dtype_name(weight->type));
+    return out;
+}
+
+uint64_t pare_weight_bytes(const struct pare_weight *weight)
+{
+    const struct pare_groups *groups = &weight->groups;
+    if (groups->bits)
+        return weight->N * (pare_codes_bytes(groups->bits, weight->K) +
+                            weight->K / groups->size * (groups->zero ? 3 : 2));
+    const struct pare_dtype_info *info = pare_dtype_info(weight->type);
+    return weight->N * (weight->K / info->block * info->block_bytes +
+                        (weight->scale ? sizeof(float) : 0));
 }
 
 void pare_linear_cut(struct pare_linear_run *run, size_t mr, size_t nr, size_t block_rows,
@@ -226,7 +248,7 @@ static enum pare_status run_parts(const struct pare_linear_run *run, int first, 
     struct pare_linear_run f32 = *run, i8 = *run;
     for (int i = first; i < first + count; i++) {
         const struct pare_linear_part *part = &run->linear->parts[i];
-        struct pare_linear_run *to = part->weight.type == PARE_I8 ? &i8 : &f32;
+        struct pare_linear_run *to = pare_weight_is_i8(&part->weight) ? &i8 : &f32;
         if (part->weight.N)
             to->parts[to->n_parts++] = part;
     }

@@ -8,6 +8,8 @@
  *   I8 + weight_scale[N]      packed for the integer kernels; activations are quantised a
  *                             token at a time to unsigned 8 bit
  *                             (pare_kernels.quantize_u8)
+ *   codes in groups           (grouped.h) kept as stored, decoded panel by panel into the
+ *                             float kernels
  *   F32, changing (training)  not packed at all, packed on the fly by each product
  */
 #ifndef PARE_TENSOR_LINEAR_H
@@ -15,13 +17,15 @@
 
 #include "runtime/base/arena.h"
 #include "runtime/kernels/kernels.h"
+#include "runtime/tensor/grouped.h"
 #include "runtime/tensor/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* One weight as stored: [N, K] rows, and one scale a row for I8 (NULL otherwise). */
+/* One weight as stored: [N, K] rows, and one scale a row for I8 (NULL otherwise). When
+ * groups.bits is not 0, type is I8, `data` the codes and `scale` unused. */
 struct pare_weight {
     enum pare_dtype type;
     size_t N, K;
@@ -30,7 +34,22 @@ struct pare_weight {
     /* F32 in training: the inputs are rounded to what the integer kernels would see, in
      * groups of that many (pare_round_inputs); 0: they are not. */
     size_t input_group;
+    struct pare_groups groups;
 };
+
+/* Whether it is I8 with one scale a row. */
+static inline int pare_weight_is_i8(const struct pare_weight *weight)
+{
+    return weight->type == PARE_I8 && !weight->groups.bits;
+}
+
+/* What it is stored as, for people: "F32", "I8", or "int4/32" for codes of 4 bits in
+ * groups of 32, with a "z" behind it when they have zero points. Returns `out`. */
+#define PARE_FORM_SIZE 24
+const char *pare_weight_form(const struct pare_weight *weight, char out[PARE_FORM_SIZE]);
+
+/* Bytes of all that is stored of it: data or codes, scales, zero points. */
+uint64_t pare_weight_bytes(const struct pare_weight *weight);
 
 struct pare_linear_part { /* private to linear.c: one packed or borrowed weight */
     struct pare_weight weight;

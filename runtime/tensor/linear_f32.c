@@ -24,13 +24,8 @@ static void decode_panel(const struct pare_linear_run *run,
                          const struct pare_weight *weight, size_t nr, float *panel,
                          float *rows, size_t column, size_t n, size_t k, size_t kc)
 {
-    const struct pare_dtype_info *info = pare_dtype_info(weight->type);
-    size_t row_bytes = weight->K / info->block * info->block_bytes;
-    const unsigned char *from = (const unsigned char *)weight->data + column * row_bytes +
-                                k / info->block * info->block_bytes;
     for (size_t j = 0; j < n; j++)
-        pare_linear_decode(run->kernels, weight->type, from + j * row_bytes,
-                           rows + j * kc, kc);
+        pare_linear_decode(run->kernels, weight, column + j, k, rows + j * kc, kc);
     pare_pack_panel(run->kernels, panel, nr, pare_transposed(rows, kc), 0, kc, 0, n);
 }
 

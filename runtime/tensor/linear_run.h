@@ -37,9 +37,11 @@ enum pare_status pare_linear_run_i8(struct pare_linear_run *run,
                                     struct pare_arena *scratch,
                                     struct pare_error *err) PARE_CHECKED;
 
-/* Decodes n elements of a stored float type with the kernels. */
-void pare_linear_decode(const struct pare_kernels *kernels, enum pare_dtype type,
-                        const void *from, float *out, size_t n);
+/* Inputs k .. k + n (k a multiple of 32) of row `row` of a weight that is not I8 with one
+ * scale a row, as floats. */
+void pare_linear_decode(const struct pare_kernels *kernels,
+                        const struct pare_weight *weight, size_t row, size_t k,
+                        float *out, size_t n);
 
 /* Cuts every part and numbers the tasks. panel_bytes: of a panel in one pass. */
 void pare_linear_cut(struct pare_linear_run *run, size_t mr, size_t nr, size_t block_rows,

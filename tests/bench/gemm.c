@@ -217,7 +217,11 @@ static void make_linear(struct pare_linear *linear, enum pare_dtype type, int pa
         else
             fill_blocks(data, bytes, info);
         weights[i] = (struct pare_weight){
-            type, N, K, data, type == PARE_I8 ? floats(arena, N, 1e-6f) : NULL};
+            .type = type,
+            .N = N,
+            .K = K,
+            .data = data,
+            .scale = type == PARE_I8 ? floats(arena, N, 1e-6f) : NULL};
     }
     must(pare_linear_init(linear, weights, parts, floats(arena, N * (size_t)parts, 1e-4f),
                           0, arena, &err),

@@ -1,0 +1,174 @@
+/* Weights in groups: the tensors X.weight_codes, X.weight_scale and X.weight_zero, and
+ * what every stored weight is to a layer.
+ */
+#include <string.h>
+
+#include "runtime/base/bytes.h"
+#include "runtime/model/container.h"
+#include "runtime/model/stored_internal.h"
+
+/* The tensor `name`, of two dimensions and of that type: NULL in *out when it is not
+ * there. */
+static enum pare_status find_part(const struct pare_ckpt *ckpt, const char *name,
+                                  enum pare_dtype type, uint64_t rows,
+                                  const struct pare_tensor **out, struct pare_error *err)
+{
+    const struct pare_tensor *tensor = *out = pare_ckpt_find(ckpt, name);
+    char shape[200];
+    if (!tensor)
+        return PARE_OK;
+    if (tensor->type != type)
+        return pare_fail(err, PARE_ERR_INPUT, "%s: tensor %s is %s, expected %s",
+                         ckpt->path, name, pare_dtype_name(tensor->type),
+                         pare_dtype_name(type));
+    if (tensor->n_dims != 2 || tensor->shape[0] != rows)
+        return pare_fail(
+            err, PARE_ERR_INPUT,
+            "%s: tensor %s has shape %s, expected %llu rows by the config", ckpt->path,
+            name, pare_shape_text(tensor->n_dims, tensor->shape, shape, sizeof shape),
+            (unsigned long long)rows);
+    return PARE_OK;
+}
+
+/* Bits and group size, as the shapes say. */
+static struct pare_groups layout(const struct pare_tensor *codes,
+                                 const struct pare_tensor *scale, uint64_t K)
+{
+    struct pare_groups groups = {0};
+    if (codes->shape[1] <= K && codes->shape[1] * 8 % K == 0)
+        groups.bits = (int)(codes->shape[1] * 8 / K);
+    if (K % scale->shape[1] == 0)
+        groups.size = (size_t)(K / scale->shape[1]);
+    return groups;
+}
+
+/* The shapes of codes and scales fit each other and the slot. */
+static enum pare_status check_layout(const struct pare_ckpt *ckpt,
+                                     const struct pare_tensor *codes,
+                                     const struct pare_tensor *scale, uint64_t K,
+                                     struct pare_error *err)
+{
+    char first[200], second[200];
+    const struct pare_groups groups = layout(codes, scale, K);
+    struct pare_error reason;
+    if (pare_groups_check(groups.bits, groups.size, (size_t)K, &reason) == PARE_OK)
+        return PARE_OK;
+    return pare_fail(
+        err, PARE_ERR_INPUT,
+        "%s: tensors %s %s and %s %s do not make rows of %llu weights: %s", ckpt->path,
+        codes->name, pare_shape_text(codes->n_dims, codes->shape, first, sizeof first),
+        scale->name, pare_shape_text(scale->n_dims, scale->shape, second, sizeof second),
+        (unsigned long long)K, reason.message);
+}
+
+static enum pare_status check_scales(const struct pare_ckpt *ckpt,
+                                     const struct pare_tensor *scale,
+                                     struct pare_error *err)
+{
+    const unsigned char *halves = scale->data;
+    for (uint64_t i = 0; i < scale->bytes / 2; i++)
+        if ((pare_load_u16(halves + 2 * i) & 0x7C00) == 0x7C00)
+            return pare_fail(err, PARE_ERR_INPUT,
+                             "%s: tensor %s: scale %llu is not finite", ckpt->path,
+                             scale->name, (unsigned long long)i);
+    return PARE_OK;
+}
+
+static enum pare_status check_zeros(const struct pare_ckpt *ckpt,
+                                    const struct pare_tensor *zero,
+                                    const struct pare_tensor *scale, int bits,
+                                    struct pare_error *err)
+{
+    const uint8_t *codes = zero->data;
+    char shape[200];
+    if (zero->shape[1] != scale->shape[1])
+        return pare_fail(err, PARE_ERR_INPUT,
+                         "%s: tensor %s has %llu columns, its scales have shape %s",
+                         ckpt->path, zero->name, (unsigned long long)zero->shape[1],
+                         pare_shape_text(2, scale->shape, shape, sizeof shape));
+    for (uint64_t i = 0; i < zero->bytes; i++)
+        if (codes[i] >> bits)
+            return pare_fail(err, PARE_ERR_INPUT,
+                             "%s: tensor %s: zero point %llu is %d, no code of %d bits",
+                             ckpt->path, zero->name, (unsigned long long)i, codes[i],
+                             bits);
+    return PARE_OK;
+}
+
+enum pare_status pare_stored_bind_codes(struct pare_stored *stored, size_t i,
+                                        const struct pare_tensor *codes,
+                                        struct pare_error *err)
+{
+    const struct pare_ckpt *ckpt = stored->ckpt;
+    const struct pare_slot *slot = &stored->plan.slots[i];
+    const uint64_t N = slot->shape[0], K = slot->shape[1];
+    const struct pare_tensor *scale, *zero;
+    char name[PARE_NAME_SIZE + 8];
+    PARE_TRY(find_part(ckpt, codes->name, PARE_I8, N, &codes, err));
+    pare_scale_name(slot->name, name);
+    PARE_TRY(find_part(ckpt, name, PARE_F16, N, &scale, err));
+    if (!scale)
+        return pare_fail(err, PARE_ERR_INPUT,
+                         "%s: tensor %s has codes, but its scales %s are missing",
+                         ckpt->path, codes->name, name);
+    PARE_TRY(check_layout(ckpt, codes, scale, K, err));
+    PARE_TRY(check_scales(ckpt, scale, err));
+    pare_zero_name(slot->name, name);
+    PARE_TRY(find_part(ckpt, name, PARE_I8, N, &zero, err));
+    if (zero)
+        PARE_TRY(check_zeros(ckpt, zero, scale, layout(codes, scale, K).bits, err));
+    stored->tensors[i] = codes;
+    stored->scales[i] = scale;
+    stored->zeros[i] = zero;
+    return PARE_OK;
+}
+
+/* The length of X.weight in "X.weight_codes"; 0 for other names. */
+static size_t stem_length(const char *name)
+{
+    const size_t length = strlen(name), end = strlen("_codes");
+    return length > end && !strcmp(name + length - end, "_codes") ? length - end : 0;
+}
+
+const struct pare_slot *pare_codes_slot(const struct pare_ckpt *ckpt,
+                                        const struct pare_plan *plan,
+                                        const struct pare_tensor *tensor,
+                                        char form[PARE_FORM_SIZE])
+{
+    const size_t length = stem_length(tensor->name);
+    char name[PARE_NAME_SIZE + 8];
+    for (size_t i = 0; length && i < plan->count; i++) {
+        const struct pare_slot *slot = &plan->slots[i];
+        if (strncmp(slot->name, tensor->name, length) || slot->name[length])
+            continue;
+        struct pare_weight weight = {.type = PARE_I8};
+        pare_scale_name(slot->name, name);
+        weight.groups = layout(tensor, pare_ckpt_find(ckpt, name), slot->shape[1]);
+        pare_zero_name(slot->name, name);
+        const struct pare_tensor *zero = pare_ckpt_find(ckpt, name);
+        weight.groups.zero = zero ? zero->data : NULL;
+        pare_weight_form(&weight, form);
+        return slot;
+    }
+    return NULL;
+}
+
+struct pare_weight pare_stored_weight(const struct pare_stored *stored, size_t i)
+{
+    const struct pare_slot *slot = &stored->plan.slots[i];
+    const struct pare_tensor *tensor = stored->tensors[i], *scale = stored->scales[i];
+    struct pare_weight weight = {
+        .type = tensor->type,
+        .N = slot->n_dims == 2 ? (size_t)slot->shape[0] : 1,
+        .K = (size_t)slot->shape[slot->n_dims - 1],
+        .data = tensor->data,
+    };
+    if (scale && scale->type == PARE_F32) {
+        weight.scale = scale->data;
+    } else if (scale) {
+        weight.groups = layout(tensor, scale, slot->shape[1]);
+        weight.groups.scale = scale->data;
+        weight.groups.zero = stored->zeros[i] ? stored->zeros[i]->data : NULL;
+    }
+    return weight;
+}
