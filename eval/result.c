@@ -8,6 +8,7 @@
 
 #include "runtime/kernels/kernels.h"
 #include "runtime/model/container.h"
+#include "runtime/model/stored.h"
 
 static enum pare_status need(const void *item, struct pare_error *err)
 {
@@ -48,10 +49,12 @@ static enum pare_status count_weights(const struct pare_model *model, cJSON *typ
     *parameters = *bytes = 0;
     for (size_t i = 0; status == PARE_OK && i < plan.count; i++)
         *parameters += pare_slot_elements(&plan.slots[i]);
-    pare_arena_free(&arena);
     for (size_t i = 0; status == PARE_OK && i < model->ckpt->n_tensors; i++) {
         const struct pare_tensor *tensor = &model->ckpt->tensors[i];
-        const char *type = pare_dtype_name(tensor->type);
+        char form[PARE_FORM_SIZE];
+        const char *type = pare_codes_slot(model->ckpt, &plan, tensor, form)
+                               ? form
+                               : pare_dtype_name(tensor->type);
         cJSON *sum = cJSON_GetObjectItemCaseSensitive(types, type);
         *bytes += tensor->bytes;
         if (sum)
@@ -59,6 +62,7 @@ static enum pare_status count_weights(const struct pare_model *model, cJSON *typ
         else
             status = add_count(types, type, tensor->bytes, err);
     }
+    pare_arena_free(&arena);
     return status;
 }
 

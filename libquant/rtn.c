@@ -21,21 +21,11 @@ struct job {
     enum pare_dtype type;
     const struct pare_dtype_info *info;
     const float *W; /* [N, K] */
-    size_t N, K, first, row_bytes;
+    size_t N, K, row_bytes;
     unsigned char *data;
     float *scale;
     struct pare_quant_error *rows; /* [N] */
 };
-
-static void add_error(struct pare_quant_error *error, float w, float q)
-{
-    double difference = (double)w - (double)q;
-    error->squared_weight += (double)w * (double)w;
-    error->squared_error += difference * difference;
-    /* A NaN must stay: `>` alone would lose it. */
-    if (!(fabs(difference) <= error->largest))
-        error->largest = fabs(difference);
-}
 
 static void quantize_row_i8(const struct job *job, size_t n)
 {
@@ -49,7 +39,7 @@ static void quantize_row_i8(const struct job *job, size_t n)
     for (size_t k = 0; k < job->K; k++) {
         float q = scale > 0 ? rintf(w[k] / scale) : 0.0f;
         q = q > 127.0f ? 127.0f : q < -127.0f ? -127.0f : q;
-        add_error(&error, w[k], q * scale);
+        pare_quant_error_add(&error, w[k], q * scale);
         codes[k] = q == q ? (int8_t)q : 0;
     }
     job->scale[n] = scale;
@@ -67,7 +57,7 @@ static void quantize_row_encoded(const struct job *job, size_t n)
         pare_row_encode(job->type, w + begin, out, count);
         pare_row_decode(job->type, out, decoded, count);
         for (size_t i = 0; i < count; i++)
-            add_error(&error, w[begin + i], decoded[i]);
+            pare_quant_error_add(&error, w[begin + i], decoded[i]);
         out += count / job->info->block * job->info->block_bytes;
     }
     job->rows[n] = error;
@@ -84,25 +74,27 @@ static void quantize_rows(void *context, size_t begin, size_t end)
 }
 
 /* The reason why the sums of row n are not finite. */
-static enum pare_status explain(const struct job *job, size_t n, struct pare_error *err)
+static enum pare_status explain(const struct pare_quant_rows *rows, size_t n,
+                                const char *type, struct pare_error *err)
 {
-    const float *w = job->W + n * job->K;
-    for (size_t k = 0; k < job->K; k++)
+    const float *w = rows->W + n * rows->K;
+    for (size_t k = 0; k < rows->K; k++)
         if (!isfinite(w[k]))
             return pare_fail(err, PARE_ERR_INPUT, "row %zu, column %zu is not finite",
-                             job->first + n, k);
+                             rows->first + n, k);
     return pare_fail(err, PARE_ERR_INPUT, "row %zu has values beyond the range of %s",
-                     job->first + n, job->info->name);
+                     rows->first + n, type);
 }
 
-/* Row after row, so that the sums do not depend on threads or slices. */
-static enum pare_status sum_errors(const struct job *job, struct pare_quant_error *error,
-                                   struct pare_error *err)
+enum pare_status pare_quant_error_sum(const struct pare_quant_rows *rows,
+                                      const struct pare_quant_error *errors,
+                                      const char *type, struct pare_quant_error *error,
+                                      struct pare_error *err)
 {
-    for (size_t n = 0; n < job->N; n++) {
-        const struct pare_quant_error *row = &job->rows[n];
+    for (size_t n = 0; n < rows->N; n++) {
+        const struct pare_quant_error *row = &errors[n];
         if (!isfinite(row->squared_weight) || !isfinite(row->squared_error))
-            return explain(job, n, err);
+            return explain(rows, n, type, err);
         error->squared_weight += row->squared_weight;
         error->squared_error += row->squared_error;
         if (row->largest > error->largest)
@@ -121,7 +113,6 @@ enum pare_status pare_rtn_quantize(enum pare_dtype type,
                       .W = rows->W,
                       .N = rows->N,
                       .K = rows->K,
-                      .first = rows->first,
                       .data = data,
                       .scale = scale};
     if (!job.info || (!job.info->is_float && type != PARE_I8) || type == PARE_F64)
@@ -132,7 +123,8 @@ enum pare_status pare_rtn_quantize(enum pare_dtype type,
     job.row_bytes = job.K / job.info->block * job.info->block_bytes;
     PARE_TRY(pare_alloc(&job.rows, job.N, sizeof *job.rows, err));
     pare_parallel_for(job.N, ROW_TILE, quantize_rows, &job);
-    enum pare_status status = sum_errors(&job, error, err);
+    enum pare_status status =
+        pare_quant_error_sum(rows, job.rows, job.info->name, error, err);
     pare_free(job.rows);
     return status;
 }

@@ -16,6 +16,8 @@
 #ifndef PARE_LIBQUANT_RTN_H
 #define PARE_LIBQUANT_RTN_H
 
+#include <math.h>
+
 #include "runtime/tensor/tensor.h"
 
 #ifdef __cplusplus
@@ -30,6 +32,17 @@ struct pare_quant_error {
     double largest;        /* max |W - Q| */
 };
 
+/* Adds one weight and what it became. */
+static inline void pare_quant_error_add(struct pare_quant_error *error, float w, float q)
+{
+    double difference = (double)w - (double)q;
+    error->squared_weight += (double)w * (double)w;
+    error->squared_error += difference * difference;
+    /* A NaN must stay: `>` alone would lose it. */
+    if (!(fabs(difference) <= error->largest))
+        error->largest = fabs(difference);
+}
+
 /* ||W - Q|| / ||W||; 0 for a matrix of zeros that stayed one. */
 double pare_quant_error_relative(const struct pare_quant_error *error);
 
@@ -39,6 +52,14 @@ struct pare_quant_rows {
     size_t N, K;
     size_t first; /* number of the first row in the whole matrix, for messages */
 };
+
+/* Adds up the errors of all rows, one after the other, so that the sums do not depend on
+ * threads or slices. PARE_ERR_INPUT when one is not finite, naming the first weight of
+ * that row that is not, or else `type` as what its values are beyond the range of. */
+enum pare_status pare_quant_error_sum(const struct pare_quant_rows *rows,
+                                      const struct pare_quant_error *errors,
+                                      const char *type, struct pare_quant_error *error,
+                                      struct pare_error *err) PARE_CHECKED;
 
 /* Quantises the rows to `type`: data gets the codes ([N, K] of the type), scale one float
  * a row for I8 (NULL otherwise). In parallel over rows; the same bytes and the same error

@@ -5,7 +5,8 @@
 #include <string.h>
 
 const char *const pare_scheme_names[PARE_SCHEMES + 1] = {
-    "keep", "f32", "f16", "bf16", "int8", "q8_0", "q4_0", "q4_1", NULL};
+    "keep", "f32",  "f16",  "bf16", "int8", "q8_0",    "q4_0", "q4_1",
+    "int6", "int5", "int4", "int3", "int2", "ternary", NULL};
 
 const char *pare_scheme_name(enum pare_scheme scheme)
 {
@@ -22,8 +23,24 @@ enum pare_status pare_scheme_by_name(const char *name, enum pare_scheme *out,
         }
     return pare_fail(err, PARE_ERR_USAGE,
                      "there is no scheme \"%.64s\" (keep, f32, f16, bf16, int8, q8_0, "
-                     "q4_0, q4_1)",
+                     "q4_0, q4_1, int6, int5, int4, int3, int2, ternary)",
                      name);
+}
+
+#define DEFAULT_GROUP 32
+
+/* Bits of a code; 0 for a scheme without groups. */
+static int bits_of(enum pare_scheme scheme)
+{
+    switch (scheme) {
+    case PARE_SCHEME_INT6: return 6;
+    case PARE_SCHEME_INT5: return 5;
+    case PARE_SCHEME_INT4: return 4;
+    case PARE_SCHEME_INT3: return 3;
+    case PARE_SCHEME_INT2:
+    case PARE_SCHEME_TERNARY: return 2;
+    default: return 0;
+    }
 }
 
 enum pare_dtype pare_scheme_type(enum pare_scheme scheme, enum pare_dtype now)
@@ -36,8 +53,22 @@ enum pare_dtype pare_scheme_type(enum pare_scheme scheme, enum pare_dtype now)
     case PARE_SCHEME_Q8_0: return PARE_Q8_0;
     case PARE_SCHEME_Q4_0: return PARE_Q4_0;
     case PARE_SCHEME_Q4_1: return PARE_Q4_1;
-    default: return now;
+    default: return bits_of(scheme) ? PARE_I8 : now;
     }
+}
+
+static struct pare_grid grid_of(enum pare_scheme scheme,
+                                const struct pare_scheme_options *options)
+{
+    const int ternary = scheme == PARE_SCHEME_TERNARY, given = options->group_size >= 0;
+    return (struct pare_grid){
+        .bits = bits_of(scheme),
+        .group = given     ? (size_t)options->group_size
+                 : ternary ? 0
+                           : DEFAULT_GROUP,
+        .asymmetric = options->asymmetric && !ternary,
+        .ternary = ternary,
+    };
 }
 
 struct pare_scheme_options pare_scheme_defaults(enum pare_scheme scheme)
@@ -48,6 +79,7 @@ struct pare_scheme_options pare_scheme_defaults(enum pare_scheme scheme)
         .embeddings = scheme,
         .pooler = scheme,
         .others = half || scheme == PARE_SCHEME_F32 ? scheme : PARE_SCHEME_KEEP,
+        .group_size = -1,
     };
 }
 
@@ -84,41 +116,93 @@ static int is_plain_float(enum pare_dtype type)
     return type == PARE_F32 || type == PARE_F16 || type == PARE_BF16;
 }
 
-static enum pare_status decide_matrix(const struct pare_slot *slot, enum pare_dtype now,
+/* Whether the weight is stored already as the item says. */
+static int is_so(const struct pare_weight *now, const struct pare_scheme_item *item)
+{
+    const struct pare_grid *grid = &item->grid;
+    if (now->type != item->type || now->groups.bits != grid->bits)
+        return 0;
+    return !grid->bits || (now->groups.size == pare_grid_group(grid, now->K) &&
+                           (now->groups.zero != NULL) == grid->asymmetric);
+}
+
+/* PARE_ERR_USAGE when the rows are no multiple of the item's block or group. */
+static enum pare_status check_rows(const struct pare_slot *slot,
+                                   const struct pare_scheme_item *item,
+                                   struct pare_error *err)
+{
+    if (item->grid.bits)
+        return pare_grid_check(&item->grid, (size_t)slot->shape[1], err);
+    const uint32_t block = pare_dtype_info(item->type)->block;
+    if (slot->shape[1] % block == 0)
+        return PARE_OK;
+    return pare_fail(
+        err, PARE_ERR_USAGE, "rows of %llu are no multiple of the %u that %s needs",
+        (unsigned long long)slot->shape[1], block, pare_scheme_name(item->scheme));
+}
+
+static enum pare_status decide_matrix(const struct pare_slot *slot,
+                                      const struct pare_weight *now,
                                       const struct pare_scheme_options *options,
                                       struct pare_scheme_item *item,
                                       struct pare_error *err)
 {
+    char form[PARE_FORM_SIZE];
     item->scheme = by_role(slot, options);
     for (size_t r = 0; r < options->n_rules; r++)
         if (!fnmatch(options->rules[r].glob, slot->name, 0))
             item->scheme = options->rules[r].scheme;
-    item->type = pare_scheme_type(item->scheme, now);
-    if (item->type == now) {
+    if (item->scheme == PARE_SCHEME_KEEP)
+        return PARE_OK;
+    item->type = pare_scheme_type(item->scheme, now->type);
+    item->grid = grid_of(item->scheme, options);
+    if (is_so(now, item)) {
         item->scheme = PARE_SCHEME_KEEP;
         return PARE_OK;
     }
-    if (!is_plain_float(now))
+    if (!is_plain_float(now->type))
         return pare_fail(err, PARE_ERR_USAGE,
                          "tensor %s is %s already: start from the container before its "
                          "quantisation, or --skip it",
-                         slot->name, pare_dtype_name(now));
-    const uint32_t block = pare_dtype_info(item->type)->block;
-    if (slot->shape[1] % block == 0)
+                         slot->name, pare_weight_form(now, form));
+    struct pare_error reason;
+    if (check_rows(slot, item, &reason) == PARE_OK)
         return PARE_OK;
     if (options->strict)
-        return pare_fail(
-            err, PARE_ERR_USAGE,
-            "tensor %s: rows of %llu are no multiple of the %u that %s needs", slot->name,
-            (unsigned long long)slot->shape[1], block, pare_scheme_name(item->scheme));
+        return pare_fail(err, PARE_ERR_USAGE, "tensor %s: %s", slot->name,
+                         reason.message);
     item->fallback = 1;
-    item->scheme = now == PARE_F32 ? PARE_SCHEME_F16 : PARE_SCHEME_KEEP;
-    item->type = pare_scheme_type(item->scheme, now);
+    item->scheme = now->type == PARE_F32 ? PARE_SCHEME_F16 : PARE_SCHEME_KEEP;
+    item->type = pare_scheme_type(item->scheme, now->type);
+    item->grid = (struct pare_grid){0};
     return PARE_OK;
 }
 
+/* What the slot will be stored as, without the data. */
+static struct pare_weight stored_form(const struct pare_slot *slot,
+                                      const struct pare_weight *now,
+                                      const struct pare_scheme_item *item)
+{
+    static const uint8_t some_zero;
+    static const float some_scale;
+    struct pare_weight weight = *now;
+    if (item->scheme == PARE_SCHEME_KEEP)
+        return weight;
+    weight = (struct pare_weight){
+        .type = item->type, .N = (size_t)slot->shape[0], .K = (size_t)slot->shape[1]};
+    if (item->grid.bits)
+        weight.groups = (struct pare_groups){
+            .bits = item->grid.bits,
+            .size = pare_grid_group(&item->grid, weight.K),
+            .zero = item->grid.asymmetric ? &some_zero : NULL,
+        };
+    else if (item->type == PARE_I8)
+        weight.scale = &some_scale;
+    return weight;
+}
+
 enum pare_status pare_scheme_decide(const struct pare_plan *plan,
-                                    const enum pare_dtype *now,
+                                    const struct pare_weight *now,
                                     const struct pare_scheme_options *options,
                                     struct pare_scheme_item *items,
                                     struct pare_error *err)
@@ -126,13 +210,13 @@ enum pare_status pare_scheme_decide(const struct pare_plan *plan,
     PARE_TRY(check_rules(plan, options, err));
     for (size_t i = 0; i < plan->count; i++) {
         const struct pare_slot *slot = &plan->slots[i];
-        items[i] = (struct pare_scheme_item){.scheme = PARE_SCHEME_KEEP, .type = now[i]};
+        items[i] =
+            (struct pare_scheme_item){.scheme = PARE_SCHEME_KEEP, .type = now[i].type};
         if (pare_slot_is_matrix(slot))
-            PARE_TRY(decide_matrix(slot, now[i], options, &items[i], err));
-        PARE_TRY(pare_tensor_size(items[i].type, slot->n_dims, slot->shape,
-                                  &items[i].bytes, err));
-        if (items[i].type == PARE_I8)
-            items[i].bytes += slot->shape[0] * sizeof(float);
+            PARE_TRY(decide_matrix(slot, &now[i], options, &items[i], err));
+        const struct pare_weight then = stored_form(slot, &now[i], &items[i]);
+        items[i].bytes = pare_weight_bytes(&then);
+        pare_weight_form(&then, items[i].form);
     }
     return PARE_OK;
 }

@@ -4,7 +4,9 @@
 #ifndef PARE_LIBQUANT_SCHEME_H
 #define PARE_LIBQUANT_SCHEME_H
 
+#include "libquant/grid.h"
 #include "runtime/model/plan.h"
+#include "runtime/tensor/linear.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -19,6 +21,12 @@ enum pare_scheme {
     PARE_SCHEME_Q8_0,
     PARE_SCHEME_Q4_0,
     PARE_SCHEME_Q4_1,
+    PARE_SCHEME_INT6, /* codes in groups: grid.h */
+    PARE_SCHEME_INT5,
+    PARE_SCHEME_INT4,
+    PARE_SCHEME_INT3,
+    PARE_SCHEME_INT2,
+    PARE_SCHEME_TERNARY,
     PARE_SCHEMES,
 };
 
@@ -28,7 +36,7 @@ const char *pare_scheme_name(enum pare_scheme scheme);
 /* PARE_ERR_USAGE listing the names when there is none such. */
 enum pare_status pare_scheme_by_name(const char *name, enum pare_scheme *out,
                                      struct pare_error *err) PARE_CHECKED;
-/* The type of a matrix of that scheme; `now` for KEEP. */
+/* The type of a matrix of that scheme; `now` for KEEP, I8 for codes. */
 enum pare_dtype pare_scheme_type(enum pare_scheme scheme, enum pare_dtype now);
 
 struct pare_scheme_rule {
@@ -43,7 +51,10 @@ struct pare_scheme_options {
     enum pare_scheme others;     /* classifier and token types: small, and sensitive */
     const struct pare_scheme_rule *rules; /* for matrices; the last that matches wins */
     size_t n_rules;
-    int strict; /* a row that does not fit the blocks is an error, not a fallback */
+    int group_size; /* of schemes with groups; 0: the whole row (ternary: tensor), -1: 32
+                       (ternary: the whole tensor) */
+    int asymmetric; /* INT6 to INT2 with zero points */
+    int strict;     /* a row that does not fit the blocks is an error, not a fallback */
 };
 
 /* What scheme means for each part of a model, without rules. */
@@ -52,15 +63,17 @@ struct pare_scheme_options pare_scheme_defaults(enum pare_scheme scheme);
 struct pare_scheme_item { /* one a slot of the plan */
     enum pare_scheme scheme;
     enum pare_dtype type;
-    uint64_t bytes; /* of data and scales */
-    int fallback;   /* its rows are no multiple of the block asked for: F16 instead */
+    struct pare_grid grid;     /* of codes in groups; bits 0 for other types */
+    char form[PARE_FORM_SIZE]; /* pare_weight_form of it */
+    uint64_t bytes;            /* of data, scales and zero points */
+    int fallback; /* its rows are no multiple of the block asked for: F16 instead */
 };
 
-/* Decides for every slot of the plan; now[i] is the type slot i is stored in. Norms and
- * biases are kept. PARE_ERR_USAGE when a rule matches no matrix, when a matrix that is
+/* Decides for every slot of the plan; now[i] is how slot i is stored. Norms and biases
+ * are kept. PARE_ERR_USAGE when a rule matches no matrix, when a matrix that is
  * quantised already would be quantised again, and for a fallback when strict. */
 enum pare_status pare_scheme_decide(const struct pare_plan *plan,
-                                    const enum pare_dtype *now,
+                                    const struct pare_weight *now,
                                     const struct pare_scheme_options *options,
                                     struct pare_scheme_item *items,
                                     struct pare_error *err) PARE_CHECKED;

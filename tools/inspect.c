@@ -2,6 +2,7 @@
 #include "tools/inspect.h"
 
 #include <fnmatch.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "runtime/base/alloc.h"
@@ -42,17 +43,43 @@ int inspect_wanted(const struct inspect_report *r, size_t i)
     return !r->o->glob || !fnmatch(r->o->glob, r->ckpt->tensors[i].name, 0);
 }
 
-/* Scales of I8 weights are part of the format's overhead, not parameters. */
-static int is_scale(const struct pare_ckpt *ckpt, const char *name)
+/* Whether `name` is X + suffix for an I8 tensor X + other. */
+static int is_beside(const struct pare_ckpt *ckpt, const char *name, const char *suffix,
+                     const char *other)
 {
-    char stem[PARE_NAME_SIZE + 8];
-    const size_t length = strlen(name), end = strlen("_scale");
-    if (length <= end || length >= sizeof stem || strcmp(name + length - end, "_scale"))
+    char stem[PARE_NAME_SIZE + 16];
+    const size_t length = strlen(name), end = strlen(suffix);
+    if (length <= end || length >= PARE_NAME_SIZE + 8 ||
+        strcmp(name + length - end, suffix))
         return 0;
     memcpy(stem, name, length - end);
-    stem[length - end] = '\0';
+    snprintf(stem + length - end, sizeof stem - (length - end), "%s", other);
     const struct pare_tensor *weight = pare_ckpt_find(ckpt, stem);
     return weight && weight->type == PARE_I8;
+}
+
+/* Elements of the model that the tensor holds: none for scales and zero points, which are
+ * part of the format's overhead. */
+static uint64_t parameters_of(const struct inspect_report *r,
+                              const struct pare_tensor *tensor)
+{
+    char form[PARE_FORM_SIZE];
+    if (is_beside(r->ckpt, tensor->name, "_scale", "") ||
+        is_beside(r->ckpt, tensor->name, "_scale", "_codes") ||
+        is_beside(r->ckpt, tensor->name, "_zero", "_codes"))
+        return 0;
+    const struct pare_slot *slot =
+        r->runs ? pare_codes_slot(r->ckpt, &r->model.plan, tensor, form) : NULL;
+    return slot ? pare_slot_elements(slot) : pare_tensor_elements(tensor);
+}
+
+const char *inspect_type(const struct inspect_report *r, size_t i,
+                         char out[PARE_FORM_SIZE])
+{
+    const struct pare_tensor *tensor = &r->ckpt->tensors[i];
+    if (!r->runs || !pare_codes_slot(r->ckpt, &r->model.plan, tensor, out))
+        snprintf(out, PARE_FORM_SIZE, "%s", pare_dtype_name(tensor->type));
+    return out;
 }
 
 static enum pare_status take_stats(struct pare_cli *cli, struct inspect_report *r,
@@ -63,7 +90,9 @@ static enum pare_status take_stats(struct pare_cli *cli, struct inspect_report *
         PARE_TRY(pare_check_interrupted(err));
         pare_progress_report(&cli->progress, "inspect", i, r->ckpt->n_tensors,
                              r->ckpt->tensors[i].name);
-        if (inspect_wanted(r, i))
+        char type[PARE_FORM_SIZE];
+        /* The bytes of codes are no numbers. */
+        if (inspect_wanted(r, i) && !strchr(inspect_type(r, i, type), '/'))
             PARE_TRY(pare_tensor_stats(&r->ckpt->tensors[i], &r->stats[i], err));
     }
     pare_progress_report(&cli->progress, "inspect", r->ckpt->n_tensors,
@@ -81,8 +110,6 @@ enum pare_status inspect_gather(struct pare_cli *cli, struct inspect_report *r,
         const struct pare_tensor *tensor = &r->ckpt->tensors[i];
         wanted += (size_t)inspect_wanted(r, i);
         r->tensor_bytes += tensor->bytes;
-        if (!is_scale(r->ckpt, tensor->name))
-            r->parameters += pare_tensor_elements(tensor);
     }
     if (r->o->glob && !wanted)
         return pare_fail(err, PARE_ERR_USAGE, "%s: no tensor matches \"%s\"", path,
@@ -93,6 +120,8 @@ enum pare_status inspect_gather(struct pare_cli *cli, struct inspect_report *r,
     r->runs = status == PARE_OK;
     if (status != PARE_OK && status != PARE_ERR_INPUT)
         return pare_fail(err, status, "%s", r->reason.message);
+    for (size_t i = 0; i < r->ckpt->n_tensors; i++)
+        r->parameters += parameters_of(r, &r->ckpt->tensors[i]);
     return r->o->stats ? take_stats(cli, r, err) : PARE_OK;
 }
 
@@ -101,16 +130,19 @@ size_t inspect_types(const struct inspect_report *r,
 {
     size_t n = 0;
     for (size_t i = 0; i < r->ckpt->n_tensors; i++) {
-        const struct pare_tensor *tensor = &r->ckpt->tensors[i];
+        char type[PARE_FORM_SIZE];
         size_t at = 0;
-        while (at < n && shares[at].type != tensor->type)
+        inspect_type(r, i, type);
+        while (at < n && strcmp(shares[at].type, type))
             at++;
         if (at == n && n == INSPECT_MOST_TYPES)
             continue;
-        if (at == n)
-            shares[n++] = (struct inspect_share){.type = tensor->type};
+        if (at == n) {
+            shares[n] = (struct inspect_share){.count = 0};
+            memcpy(shares[n++].type, type, sizeof type);
+        }
         shares[at].count++;
-        shares[at].bytes += tensor->bytes;
+        shares[at].bytes += r->ckpt->tensors[i].bytes;
     }
     return n;
 }

@@ -34,9 +34,14 @@ enum pare_status inspect_history(const struct inspect_report *report,
                                  const struct pare_text **steps, size_t *count,
                                  struct pare_error *err) PARE_CHECKED;
 
+/* What tensor i is stored as: its type, or for the codes of a model that runs their form
+ * (pare_weight_form). */
+const char *inspect_type(const struct inspect_report *report, size_t i,
+                         char out[PARE_FORM_SIZE]);
+
 /* Number and bytes of the tensors of each type, in the order of their first one. */
 struct inspect_share {
-    enum pare_dtype type;
+    char type[PARE_FORM_SIZE];
     size_t count;
     uint64_t bytes;
 };

@@ -166,7 +166,7 @@ static cJSON *types_json(const struct inspect_report *r)
         made = put(share, "tensors", cJSON_CreateNumber((double)shares[i].count)) &&
                put(share, "bytes", cJSON_CreateNumber((double)shares[i].bytes));
         if (made)
-            made = put(object, pare_dtype_name(shares[i].type), share);
+            made = put(object, shares[i].type, share);
         else
             cJSON_Delete(share);
     }
@@ -190,9 +190,10 @@ static cJSON *shape_json(const struct pare_tensor *tensor)
 static cJSON *tensor_json(const struct inspect_report *r, size_t i)
 {
     const struct pare_tensor *tensor = &r->ckpt->tensors[i];
+    char type[PARE_FORM_SIZE];
     cJSON *object = cJSON_CreateObject();
     int made = put(object, "name", text_json(tensor->name, strlen(tensor->name))) &&
-               put(object, "type", cJSON_CreateString(pare_dtype_name(tensor->type))) &&
+               put(object, "type", cJSON_CreateString(inspect_type(r, i, type))) &&
                put(object, "shape", shape_json(tensor)) &&
                put(object, "bytes", cJSON_CreateNumber((double)tensor->bytes));
     if (made && r->stats && r->stats[i].known) {

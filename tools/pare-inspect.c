@@ -97,8 +97,8 @@ static void print_head(const struct inspect_report *r)
     struct inspect_share shares[INSPECT_MOST_TYPES];
     const size_t n = inspect_types(r, shares);
     for (size_t i = 0; i < n; i++)
-        printf("  %-8s  %zu tensors, %s\n", pare_dtype_name(shares[i].type),
-               shares[i].count, pare_cli_bytes(shares[i].bytes, bytes));
+        printf("  %-8s  %zu tensors, %s\n", shares[i].type, shares[i].count,
+               pare_cli_bytes(shares[i].bytes, bytes));
 }
 
 static void print_meta(const struct inspect_report *r)
@@ -150,10 +150,22 @@ static int name_width(const struct inspect_report *r)
     return width < 64 ? (int)width : 64;
 }
 
+static int longest_type(const struct inspect_report *r)
+{
+    size_t width = 6;
+    char type[PARE_FORM_SIZE];
+    for (size_t i = 0; i < r->ckpt->n_tensors; i++)
+        if (inspect_wanted(r, i) && strlen(inspect_type(r, i, type)) > width)
+            width = strlen(type);
+    return (int)width;
+}
+
 static void print_tensors(const struct inspect_report *r)
 {
-    const int width = name_width(r);
-    printf("\n%-*s %-6s %-18s %12s", width, "tensor", "type", "shape", "bytes");
+    const int width = name_width(r), type_width = longest_type(r);
+    char type[PARE_FORM_SIZE];
+    printf("\n%-*s %-*s %-18s %12s", width, "tensor", type_width, "type", "shape",
+           "bytes");
     if (r->stats)
         printf(" %12s %12s %12s %10s %10s", "min", "max", "mean", "zeros", "non-finite");
     putchar('\n');
@@ -162,9 +174,9 @@ static void print_tensors(const struct inspect_report *r)
         char name[128], shape[200];
         if (!inspect_wanted(r, i))
             continue;
-        printf("%-*s %-6s %-18s %12" PRIu64, width,
+        printf("%-*s %-*s %-18s %12" PRIu64, width,
                inspect_clean(tensor->name, strlen(tensor->name), name, sizeof name),
-               pare_dtype_name(tensor->type),
+               type_width, inspect_type(r, i, type),
                pare_shape_text(tensor->n_dims, tensor->shape, shape, sizeof shape),
                tensor->bytes);
         if (r->stats && !r->stats[i].known)

@@ -2,29 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "libquant/rtn.h"
-#include "libquant/scheme.h"
-#include "runtime/base/alloc.h"
 #include "runtime/base/json.h"
 #include "runtime/model/container.h"
-#include "runtime/model/stored.h"
-#include "tools/cli.h"
-
-struct options {
-    int scheme, embeddings; /* enum pare_scheme, -1: not given */
-    struct pare_cli_list skip, override;
-    int dry_run, strict;
-    const char *json;
-};
-
-struct work {
-    struct pare_cli *cli;
-    const struct options *o;
-    struct pare_stored stored;
-    struct pare_scheme_item *items;  /* [plan.count] */
-    struct pare_quant_error *errors; /* [plan.count], of the quantised ones */
-    struct pare_error *err;
-};
+#include "tools/quantize.h"
 
 /* --- What is to be done --- */
 
@@ -45,16 +25,18 @@ static enum pare_status parse_override(const char *text, struct pare_arena *aren
                              : pare_fail_in(err, status, "--override \"%.128s\"", text);
 }
 
-static enum pare_status decide(struct work *w)
+static enum pare_status decide(struct quantize_work *w)
 {
-    const struct options *o = w->o;
+    const struct quantize_options *o = w->o;
     struct pare_arena *arena = &w->stored.arena;
     const size_t count = w->stored.plan.count;
     struct pare_scheme_options options =
         pare_scheme_defaults((enum pare_scheme)o->scheme);
     struct pare_scheme_rule *rules;
-    enum pare_dtype *now;
+    struct pare_weight *now;
     options.strict = o->strict;
+    options.group_size = o->group_size;
+    options.asymmetric = o->asymmetric;
     if (o->embeddings >= 0)
         options.embeddings = (enum pare_scheme)o->embeddings;
     options.n_rules = o->override.count + o->skip.count;
@@ -67,23 +49,39 @@ static enum pare_status decide(struct work *w)
     options.rules = rules;
     PARE_TRY(pare_arena_alloc(arena, &now, count, sizeof *now, w->err));
     for (size_t i = 0; i < count; i++)
-        now[i] = w->stored.tensors[i]->type;
+        now[i] = pare_stored_weight(&w->stored, i);
     PARE_TRY(pare_arena_alloc(arena, &w->items, count, sizeof *w->items, w->err));
     PARE_TRY(pare_arena_alloc(arena, &w->errors, count, sizeof *w->errors, w->err));
     memset(w->errors, 0, count * sizeof *w->errors);
-    return pare_scheme_decide(&w->stored.plan, now, &options, w->items, w->err);
+    PARE_TRY(pare_scheme_decide(&w->stored.plan, now, &options, w->items, w->err));
+    int groups = o->group_size < 0 && !o->asymmetric;
+    for (size_t i = 0; i < count; i++)
+        groups |= w->items[i].grid.bits;
+    return groups ? PARE_OK
+                  : pare_fail(w->err, PARE_ERR_USAGE,
+                              "--group-size and --asymmetric are for int2 to int6 and "
+                              "ternary, and no tensor is to become one of these");
 }
 
 static uint64_t bytes_now(const struct pare_stored *stored, size_t i)
 {
-    return stored->tensors[i]->bytes + (stored->scales[i] ? stored->scales[i]->bytes : 0);
+    const struct pare_weight weight = pare_stored_weight(stored, i);
+    return pare_weight_bytes(&weight);
+}
+
+/* What slot i is stored as now. */
+static const char *form_now(const struct pare_stored *stored, size_t i,
+                            char out[PARE_FORM_SIZE])
+{
+    const struct pare_weight weight = pare_stored_weight(stored, i);
+    return pare_weight_form(&weight, out);
 }
 
 struct totals {
     uint64_t parameters, before, after;
 };
 
-static struct totals add_up(const struct work *w)
+static struct totals add_up(const struct quantize_work *w)
 {
     struct totals totals = {0};
     for (size_t i = 0; i < w->stored.plan.count; i++) {
@@ -94,24 +92,23 @@ static struct totals add_up(const struct work *w)
     return totals;
 }
 
-static void print_plan(const struct work *w)
+static void print_plan(const struct quantize_work *w)
 {
     const struct pare_plan *plan = &w->stored.plan;
-    printf("%-32s %-16s %-6s %-6s %12s %12s\n", "tensor", "shape", "from", "to",
+    printf("%-32s %-16s %-9s %-9s %12s %12s\n", "tensor", "shape", "from", "to",
            "bytes now", "bytes then");
     for (size_t i = 0; i < plan->count; i++) {
         const struct pare_slot *slot = &plan->slots[i];
-        char shape[64];
-        printf("%-32s %-16s %-6s %-6s %12llu %12llu%s\n", slot->name,
+        char shape[64], form[PARE_FORM_SIZE];
+        printf("%-32s %-16s %-9s %-9s %12llu %12llu%s\n", slot->name,
                pare_shape_text(slot->n_dims, slot->shape, shape, sizeof shape),
-               pare_dtype_name(w->stored.tensors[i]->type),
-               pare_dtype_name(w->items[i].type),
+               form_now(&w->stored, i, form), w->items[i].form,
                (unsigned long long)bytes_now(&w->stored, i),
                (unsigned long long)w->items[i].bytes,
                w->items[i].fallback ? "  rows do not fit the blocks" : "");
     }
     const struct totals t = add_up(w);
-    printf("%-32s %-16llu %-6s %-6s %12llu %12llu\n", "all",
+    printf("%-32s %-16llu %-9s %-9s %12llu %12llu\n", "all",
            (unsigned long long)t.parameters, "", "", (unsigned long long)t.before,
            (unsigned long long)t.after);
     printf("%.3fx of the bytes, %.2f bits a weight\n", (double)t.after / (double)t.before,
@@ -128,7 +125,7 @@ static int add_list(cJSON *object, const char *key, const struct pare_cli_list *
     return items && cJSON_AddItemToObject(object, key, items);
 }
 
-static cJSON *options_json(const struct options *o)
+static cJSON *options_json(const struct quantize_options *o)
 {
     cJSON *json = cJSON_CreateObject();
     int made = json && cJSON_AddStringToObject(json, "scheme",
@@ -136,6 +133,10 @@ static cJSON *options_json(const struct options *o)
     if (made && o->embeddings >= 0)
         made = cJSON_AddStringToObject(json, "embeddings",
                                        pare_scheme_names[o->embeddings]) != NULL;
+    if (made && o->group_size >= 0)
+        made = cJSON_AddNumberToObject(json, "group_size", o->group_size) != NULL;
+    if (made && o->asymmetric)
+        made = cJSON_AddTrueToObject(json, "asymmetric") != NULL;
     made = made && add_list(json, "override", &o->override) &&
            add_list(json, "skip", &o->skip);
     if (made)
@@ -144,7 +145,7 @@ static cJSON *options_json(const struct options *o)
     return NULL;
 }
 
-static enum pare_status make_meta(const struct work *w, const char *sha256,
+static enum pare_status make_meta(const struct quantize_work *w, const char *sha256,
                                   struct pare_meta *meta)
 {
     const struct pare_meta *from = &w->stored.ckpt->meta;
@@ -163,134 +164,14 @@ static enum pare_status make_meta(const struct work *w, const char *sha256,
     return status;
 }
 
-/* --- Tensors --- */
-
-#define SLICE ((size_t)1 << 20) /* weights in memory at a time, about */
-
-/* Buffers for slices of rows of the largest matrix. */
-struct buffers {
-    float *W, *scale; /* scale: of all rows of a matrix */
-    unsigned char *codes;
-};
-
-static size_t rows_of_slice(size_t K)
-{
-    return K < SLICE ? SLICE / K : 1;
-}
-
-static enum pare_status make_buffers(const struct work *w, struct buffers *b)
-{
-    size_t floats = 1, rows = 1;
-    for (size_t i = 0; i < w->stored.plan.count; i++) {
-        const struct pare_slot *slot = &w->stored.plan.slots[i];
-        if (!pare_slot_is_matrix(slot))
-            continue;
-        const size_t K = (size_t)slot->shape[1];
-        floats = rows_of_slice(K) * K > floats ? rows_of_slice(K) * K : floats;
-        rows = slot->shape[0] > rows ? (size_t)slot->shape[0] : rows;
-    }
-    PARE_TRY(pare_alloc_raw(&b->W, floats, sizeof *b->W, w->err));
-    PARE_TRY(pare_alloc_raw(&b->codes, floats, sizeof(float), w->err));
-    return pare_alloc_raw(&b->scale, rows, sizeof *b->scale, w->err);
-}
-
-static void free_buffers(struct buffers *b)
-{
-    pare_free(b->W);
-    pare_free(b->codes);
-    pare_free(b->scale);
-}
-
-static enum pare_status quantize_matrix(struct work *w, size_t i, struct buffers *b,
-                                        struct pare_gguf_writer *writer)
-{
-    const struct pare_tensor *tensor = w->stored.tensors[i];
-    const struct pare_dtype_info *from = pare_dtype_info(tensor->type);
-    const struct pare_dtype_info *to = pare_dtype_info(w->items[i].type);
-    const size_t N = (size_t)tensor->shape[0], K = (size_t)tensor->shape[1];
-    for (size_t n = 0; n < N; n += rows_of_slice(K)) {
-        const size_t rows = N - n < rows_of_slice(K) ? N - n : rows_of_slice(K);
-        const struct pare_tensor slice = {.name = tensor->name,
-                                          .type = tensor->type,
-                                          .n_dims = 2,
-                                          .shape = {rows, K},
-                                          .bytes = rows * K * from->block_bytes,
-                                          .data = (const unsigned char *)tensor->data +
-                                                  n * K * from->block_bytes};
-        PARE_TRY(pare_check_interrupted(w->err));
-        PARE_TRY(pare_tensor_decode(&slice, b->W, w->err));
-        enum pare_status status = pare_rtn_quantize(
-            to->type, &(struct pare_quant_rows){b->W, rows, K, n}, b->codes,
-            to->type == PARE_I8 ? b->scale + n : NULL, &w->errors[i], w->err);
-        if (status != PARE_OK)
-            return pare_fail_in(w->err, status, "%s: tensor %s", w->stored.ckpt->path,
-                                tensor->name);
-        PARE_TRY(pare_gguf_writer_data(writer, b->codes,
-                                       rows * K / to->block * to->block_bytes, w->err));
-    }
-    if (to->type == PARE_I8)
-        return pare_gguf_writer_data(writer, b->scale, N * sizeof(float), w->err);
-    return PARE_OK;
-}
-
-static enum pare_status keep_tensor(const struct work *w, size_t i,
-                                    struct pare_gguf_writer *writer)
-{
-    const struct pare_tensor *tensor = w->stored.tensors[i], *scale = w->stored.scales[i];
-    PARE_TRY(pare_gguf_writer_data(writer, tensor->data, tensor->bytes, w->err));
-    return scale ? pare_gguf_writer_data(writer, scale->data, scale->bytes, w->err)
-                 : PARE_OK;
-}
-
-static enum pare_status plan_tensors(const struct work *w,
-                                     struct pare_gguf_writer *writer)
-{
-    for (size_t i = 0; i < w->stored.plan.count; i++) {
-        const struct pare_slot *slot = &w->stored.plan.slots[i];
-        PARE_TRY(pare_gguf_writer_plan(writer, slot->name, w->items[i].type, slot->n_dims,
-                                       slot->shape, w->err));
-        if (w->items[i].type != PARE_I8)
-            continue;
-        char scale[PARE_NAME_SIZE + 8];
-        pare_scale_name(slot->name, scale);
-        PARE_TRY(pare_gguf_writer_plan(writer, scale, PARE_F32, 1, slot->shape, w->err));
-    }
-    return PARE_OK;
-}
-
-static enum pare_status write_tensors(struct work *w, struct pare_gguf_writer *writer)
-{
-    const struct pare_plan *plan = &w->stored.plan;
-    struct buffers b = {0};
-    enum pare_status status;
-    PARE_TRY_OUT(plan_tensors(w, writer));
-    PARE_TRY_OUT(make_buffers(w, &b));
-    for (size_t i = 0; i < plan->count; i++) {
-        pare_progress_report(&w->cli->progress, "quantise", i, plan->count,
-                             plan->slots[i].name);
-        if (w->items[i].scheme == PARE_SCHEME_KEEP) {
-            PARE_TRY_OUT(keep_tensor(w, i, writer));
-            continue;
-        }
-        PARE_TRY_OUT(quantize_matrix(w, i, &b, writer));
-        pare_cli_detail(w->cli, "%-32s %-5s error %8.4f %%", plan->slots[i].name,
-                        pare_dtype_name(w->items[i].type),
-                        100 * pare_quant_error_relative(&w->errors[i]));
-    }
-    pare_progress_report(&w->cli->progress, "quantise", plan->count, plan->count, NULL);
-out:
-    free_buffers(&b);
-    return status;
-}
-
-static enum pare_status write_container(struct work *w, const char *sha256)
+static enum pare_status write_container(struct quantize_work *w, const char *sha256)
 {
     struct pare_meta meta = {0};
     struct pare_gguf_writer *writer = NULL;
     enum pare_status status;
     PARE_TRY_OUT(make_meta(w, sha256, &meta));
     PARE_TRY_OUT(pare_gguf_writer_open(w->cli->output, &meta, &writer, w->err));
-    PARE_TRY_OUT(write_tensors(w, writer));
+    PARE_TRY_OUT(quantize_tensors(w, writer));
     status = pare_gguf_writer_commit(writer, w->err);
     writer = NULL;
 out:
@@ -301,7 +182,7 @@ out:
 
 /* --- The report --- */
 
-static struct pare_quant_error all_errors(const struct work *w)
+static struct pare_quant_error all_errors(const struct quantize_work *w)
 {
     struct pare_quant_error all = {0};
     for (size_t i = 0; i < w->stored.plan.count; i++) {
@@ -313,18 +194,18 @@ static struct pare_quant_error all_errors(const struct work *w)
     return all;
 }
 
-static int add_tensor_json(const struct work *w, size_t i, cJSON *list)
+static int add_tensor_json(const struct quantize_work *w, size_t i, cJSON *list)
 {
     cJSON *row = cJSON_CreateObject();
+    char form[PARE_FORM_SIZE];
     if (!row || !cJSON_AddItemToArray(list, row)) {
         cJSON_Delete(row);
         return 0;
     }
     int made =
         cJSON_AddStringToObject(row, "name", w->stored.plan.slots[i].name) &&
-        cJSON_AddStringToObject(row, "from",
-                                pare_dtype_name(w->stored.tensors[i]->type)) &&
-        cJSON_AddStringToObject(row, "to", pare_dtype_name(w->items[i].type)) &&
+        cJSON_AddStringToObject(row, "from", form_now(&w->stored, i, form)) &&
+        cJSON_AddStringToObject(row, "to", w->items[i].form) &&
         cJSON_AddNumberToObject(row, "bytes_before", (double)bytes_now(&w->stored, i)) &&
         cJSON_AddNumberToObject(row, "bytes", (double)w->items[i].bytes);
     if (!made || w->items[i].scheme == PARE_SCHEME_KEEP)
@@ -335,7 +216,7 @@ static int add_tensor_json(const struct work *w, size_t i, cJSON *list)
            (!w->items[i].fallback || cJSON_AddTrueToObject(row, "fallback"));
 }
 
-static enum pare_status write_report(const struct work *w, const char *sha256)
+static enum pare_status write_report(const struct quantize_work *w, const char *sha256)
 {
     const struct totals t = add_up(w);
     const struct pare_quant_error all = all_errors(w);
@@ -363,7 +244,7 @@ static enum pare_status write_report(const struct work *w, const char *sha256)
     return status;
 }
 
-static void tell_result(const struct work *w)
+static void tell_result(const struct quantize_work *w)
 {
     const struct totals t = add_up(w);
     const struct pare_quant_error all = all_errors(w);
@@ -378,18 +259,17 @@ static void tell_result(const struct work *w)
 
 /* --- The program --- */
 
-static void tell_fallbacks(const struct work *w)
+static void tell_fallbacks(const struct quantize_work *w)
 {
     for (size_t i = 0; i < w->stored.plan.count; i++)
         if (w->items[i].fallback)
             pare_cli_warn(w->cli,
                           "tensor %s: its rows do not fit the blocks of the scheme; it "
                           "is stored as %s",
-                          w->stored.plan.slots[i].name,
-                          pare_dtype_name(w->items[i].type));
+                          w->stored.plan.slots[i].name, w->items[i].form);
 }
 
-static enum pare_status quantize(struct work *w)
+static enum pare_status quantize(struct quantize_work *w)
 {
     char sha256[65];
     PARE_TRY(decide(w));
@@ -409,10 +289,11 @@ static enum pare_status quantize(struct work *w)
 
 static enum pare_status run(struct pare_cli *cli, void *context, struct pare_error *err)
 {
-    struct work w = {.cli = cli, .o = context, .err = err};
+    struct quantize_work w = {.cli = cli, .o = context, .err = err};
     if (w.o->scheme < 0)
         return pare_fail(err, PARE_ERR_USAGE,
-                         "--scheme is needed: int8, q8_0, q4_0, q4_1, f16 or bf16");
+                         "--scheme is needed: int8, int2 to int6, ternary, q8_0, q4_0, "
+                         "q4_1, f16 or bf16");
     if (!cli->output && !w.o->dry_run)
         return pare_fail(err, PARE_ERR_USAGE, "-o OUTPUT is needed, or --dry-run");
     PARE_TRY(pare_stored_open_container(cli->operands[0], &w.stored, err));
@@ -423,12 +304,18 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
 
 int main(int argc, char **argv)
 {
-    struct options o = {.scheme = -1, .embeddings = -1};
+    struct quantize_options o = {.scheme = -1, .embeddings = -1, .group_size = -1};
     const struct pare_cli_option options[] = {
         PARE_CLI_CHOICE('s', "scheme", "SCHEME", &o.scheme, pare_scheme_names,
                         "number format of the matrices"),
         PARE_CLI_CHOICE(0, "embeddings", "SCHEME", &o.embeddings, pare_scheme_names,
                         "that of the token and position embeddings, when it is another"),
+        PARE_CLI_INT(0, "group-size", "N", &o.group_size, 0, PARE_GROUP_MOST,
+                     "weights that share a scale in int2 to int6 and ternary: a multiple "
+                     "of 32, or 0 for a whole row (ternary: the whole tensor); 32 when "
+                     "not given (ternary: 0)"),
+        PARE_CLI_FLAG(0, "asymmetric", &o.asymmetric,
+                      "store a zero point beside each scale of int2 to int6"),
         PARE_CLI_STRINGS(0, "override", "GLOB=SCHEME", &o.override,
                          "that of the tensors whose names match; the last match counts"),
         PARE_CLI_STRINGS(0, "skip", "GLOB", &o.skip,
@@ -446,6 +333,9 @@ int main(int argc, char **argv)
         {"pare-quantize sst2.gguf -s int8 -o sst2-int8.gguf",
          "A quarter of the size: 8-bit weights, one scale a row; runs with 8-bit "
          "activations."},
+        {"pare-quantize sst2.gguf -s int4 --group-size 128 --embeddings int8 -o "
+         "sst2-int4.gguf",
+         "4-bit weights that run in integer arithmetic, one scale for 128 of them."},
         {"pare-quantize sst2.gguf -s q4_0 --embeddings q8_0 --skip 'cls.*' -o "
          "sst2-q4.gguf",
          "4-bit weights, 8-bit embeddings, an untouched head."},
@@ -460,9 +350,11 @@ int main(int argc, char **argv)
         .description =
             "Weights are rounded to the nearest value of the format. int8 keeps one "
             "scale "
-            "for each output channel and runs in integer arithmetic; q8_0, q4_0 and q4_1 "
-            "keep one scale for each block of 32 weights and are decoded when they run; "
-            "f16 and bf16 halve the size.\n\n"
+            "for each output channel and runs in integer arithmetic; int6, int5, int4, "
+            "int3 and int2 keep one for each group of weights; ternary weights are -1, 0 "
+            "or 1 times the mean magnitude; q8_0, q4_0 and q4_1 keep one scale for each "
+            "block of 32 weights and are decoded when they run; f16 and bf16 halve the "
+            "size.\n\n"
             "Norms and biases stay f32, and so do the classifier and the token types, "
             "which are small, unless the scheme is f16 or bf16.",
         .operands = "INPUT",

@@ -128,6 +128,18 @@ struct pare_kernels {
      * holds a NaN or an infinity gets scale NaN, zero 0, q 0: its products are NaN. */
     void (*quantize_u8)(uint8_t *q, const float *x, size_t n, float *scale,
                         int32_t *zero);
+    /* Of each of `groups` groups of `size` elements: the smallest and the largest of them
+     * and 0; both are NaN when one is not finite. */
+    void (*group_range)(float *min, float *max, const float *x, size_t groups,
+                        size_t size);
+    /* Of each group: the sum of the magnitudes. */
+    void (*group_magnitude)(float *sum, const float *x, size_t groups, size_t size);
+    /* Rounds each group to the grid of its scale (one that is not 0) and of the code that
+     * means 0: q = round_half_even(clamp(x * (1 / scale) + zero, low, high)), product and
+     * sum in one rounding; y = scale * (q - zero). Scale 0: 0 instead of 1 / scale. A
+     * scale of NaN makes y NaN. q or y may be NULL, y may be x. */
+    void (*group_round)(float *y, uint8_t *q, const float *x, size_t groups, size_t size,
+                        const float *scale, const float *zero, float low, float high);
     /* y[j] = (float)(acc[j] - zero * weight_sum[j]) * (scale * weight_scale[j]) +
      * bias[j], product and sum in one rounding (bias may be NULL: just the product) */
     void (*dequantize_acc)(float *y, const int32_t *acc, int32_t zero, float scale,

@@ -277,8 +277,8 @@ static inline struct range widened(struct range range, vf v)
                           vf_fma(v, none, range.bad)};
 }
 
-static void quantize_u8(uint8_t *q, const float *x, size_t n, float *scale_out,
-                        int32_t *zero_out)
+/* The range of n elements and 0, and whether all are finite: bad is 0 then. */
+static inline struct range range_of(const float *x, size_t n)
 {
     vf none = vf_set(0.0f);
     struct range range1 = {none, none, none}, range2 = range1;
@@ -289,12 +289,19 @@ static void quantize_u8(uint8_t *q, const float *x, size_t n, float *scale_out,
     }
     const float *rest = x + pairs;
     EACH_VECTOR(n - pairs, range1 = widened(range1, GET(rest)));
-    vf min = vf_min(range1.min, range2.min), max = vf_max(range1.max, range2.max);
-    vf bad = vf_add(range1.bad, range2.bad);
-    vf lowest = vf_sub(none, min);
-    float high = vf_reduce_max(max), low = vf_reduce_max(lowest); /* low: minus minimum */
+    return (struct range){vf_min(range1.min, range2.min), vf_max(range1.max, range2.max),
+                          vf_add(range1.bad, range2.bad)};
+}
+
+static void quantize_u8(uint8_t *q, const float *x, size_t n, float *scale_out,
+                        int32_t *zero_out)
+{
+    vf none = vf_set(0.0f);
+    struct range all = range_of(x, n);
+    float high = vf_reduce_max(all.max);
+    float low = vf_reduce_max(vf_sub(none, all.min)); /* minus the minimum */
     float range = high + low;
-    int finite = vf_reduce_add(bad) == 0.0f && range < INFINITY;
+    int finite = vf_reduce_add(all.bad) == 0.0f && range < INFINITY;
     if (!finite || range < 1e-30f) {
         if (n)
             memset(q, 0, n);
@@ -315,6 +322,48 @@ static void quantize_u8(uint8_t *q, const float *x, size_t n, float *scale_out,
     });
     *scale_out = step;
     *zero_out = (int32_t)zero;
+}
+
+static void group_range(float *min, float *max, const float *x, size_t groups,
+                        size_t size)
+{
+    for (size_t g = 0; g < groups; g++, x += size) {
+        struct range range = range_of(x, size);
+        float bad = vf_reduce_add(range.bad); /* 0 or NaN */
+        max[g] = vf_reduce_max(range.max) + bad;
+        min[g] = bad - vf_reduce_max(vf_sub(vf_set(0.0f), range.min));
+    }
+}
+
+static void group_magnitude(float *sum, const float *x, size_t groups, size_t size)
+{
+    for (size_t g = 0; g < groups; g++, x += size) {
+        vf total = vf_set(0.0f);
+        EACH_VECTOR(size, total = vf_add(total, v_abs(GET(x))));
+        sum[g] = vf_reduce_add(total);
+    }
+}
+
+static void group_round(float *y, uint8_t *q, const float *x, size_t groups, size_t size,
+                        const float *scale_of, const float *zero_of, float low,
+                        float high)
+{
+    vf vlow = vf_set(low), vhigh = vf_set(high), magic = vf_set(ROUND_MAGIC);
+    for (size_t g = 0; g < groups; g++, x += size) {
+        float s = scale_of[g];
+        vf inverse = vf_set(s != 0.0f ? 1.0f / s : 0.0f), zero = vf_set(zero_of[g]);
+        vf vscale = vf_set(s);
+        EACH_VECTOR(size, {
+            vf t = vf_fma(GET(x), inverse, zero);
+            t = vf_add(vf_max(vf_min(t, vhigh), vlow), magic);
+            if (q)
+                vi_store_u8_n(q + i, vi_sub(vf_as_int(t), vf_as_int(magic)), k);
+            if (y)
+                PUT(y, vf_mul(vscale, vf_sub(vf_sub(t, magic), zero)));
+        });
+        q = q ? q + size : NULL;
+        y = y ? y + size : NULL;
+    }
 }
 
 static void dequantize_acc(float *y, const int32_t *acc, int32_t zero, float scale_x,
@@ -468,6 +517,9 @@ const struct pare_kernels ROWS_TABLE = {
     .layer_norm = layer_norm,
     .layer_norm_backward = layer_norm_backward,
     .quantize_u8 = quantize_u8,
+    .group_range = group_range,
+    .group_magnitude = group_magnitude,
+    .group_round = group_round,
     .dequantize_acc = dequantize_acc,
     .adamw = adamw,
     .sum_squares = sum_squares,

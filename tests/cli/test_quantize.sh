@@ -20,7 +20,7 @@ golden quantize-plan-q4 pare-quantize b.gguf -s q4_0 --override 'blk.0.*=bf16' \
 check 0 "int8, tensors 45.8 kB -> 14.3 kB" \
     pare-quantize m.gguf -s int8 -o q.gguf --json q.json --progress none
 golden quantize-json cat q.json
-check 0 "blk.0.ffn_up.weight              I8    error   0." \
+check 0 "blk.0.ffn_up.weight              I8        error   0." \
     pare-quantize m.gguf -s int8 -o q.gguf -v --progress none
 check 0 "model       distilbert" pare-inspect q.gguf
 check 0 "pare.scheme" pare-inspect q.gguf
@@ -28,7 +28,7 @@ check 0 "pare.scheme" pare-inspect q.gguf
 # Every scheme runs, is smaller than the one before, and comes out the same for any
 # number of threads and any tier.
 last=99999999
-for scheme in f32 bf16 f16 int8 q8_0 q4_1 q4_0; do
+for scheme in f32 bf16 f16 int8 q8_0 q4_1 q4_0 int6 int5 int4 int3 int2 ternary; do
     check 0 - pare-quantize -q m.gguf -s $scheme -o $scheme.gguf --embeddings q4_0 \
         --override "blk.0.ffn_down.weight=f16"
     for threads in 1 2 3 7; do
@@ -41,11 +41,41 @@ done
 check 0 - pare-quantize -q m.gguf -s keep -o keep.gguf
 size() { pare-inspect --json "$1" | grep '"tensor_bytes"' | tr -dc 0-9; }
 [ "$(size keep.gguf)" = "$(size m.gguf)" ] || fail "keep changed the size"
-for scheme in f32 f16 q8_0 q4_1 q4_0; do
+for scheme in f32 f16 q8_0 q4_1 q4_0 int3 int2; do
     now=$(size $scheme.gguf)
     [ "$now" -lt "$last" ] || fail "$scheme: $now bytes, not fewer than $last"
     last=$now
 done
+
+# Codes in groups.
+golden quantize-plan-int4 pare-quantize m.gguf -s int4 --embeddings int3 \
+    --override 'cls.weight=int8' --skip '*attn_k*' --asymmetric -n
+check 0 "rows do not fit the blocks of the scheme; it is stored as F16" \
+    pare-quantize m.gguf -s int2 -o g.gguf --progress none
+check 0 - pare-quantize -q m.gguf -s int4 --group-size 0 --asymmetric --strict -o z.gguf \
+    --json z.json
+grep -qF '"to":	"int4/48z"' z.json || fail "no int4/48z in z.json"
+golden inspect-int4 pare-inspect z.gguf -t 'blk.0.ffn_*' -s --progress none
+check 0 "int4/32z  8 tensors" pare-inspect z.gguf
+check 0 '"group_size":0,"asymmetric":true' pare-inspect z.gguf
+[ "$(pare-inspect --json z.gguf | grep -c '"parameters":	11443')" = 1 ] ||
+    fail "codes are not counted as the weights they stand for"
+check 0 '"logits":[' pare-run z.gguf --ids "2 5 6 3" --json
+check 0 - pare-quantize -q z.gguf -s int4 --group-size 0 --asymmetric -o again.gguf
+check 2 "tensor token_embd.weight is int4/32z already" \
+    pare-quantize z.gguf -s int4 -o x.gguf
+check 2 "tensor token_embd.weight is int4/32z already" \
+    pare-quantize z.gguf -s int8 -o x.gguf
+check 0 - pare-quantize -q z.gguf -s keep -o keep.gguf
+check 3 "tensor token_embd.weight_codes is I8: a quantised model is not converted back" \
+    pare-convert z.gguf -o x.gguf
+check 2 "groups of 64 do not fit rows of 32" \
+    pare-quantize m.gguf -s int4 --group-size 64 --strict -o x.gguf
+check 2 "groups of 33 do not fit" \
+    pare-quantize m.gguf -s int4 --group-size 33 --strict -o x.gguf
+check 2 "--group-size and --asymmetric are for int2 to int6 and ternary" \
+    pare-quantize m.gguf -s int8 --group-size 32 -o x.gguf
+check 2 "--group-size" pare-quantize m.gguf -s int4 --group-size -5 -o x.gguf
 
 # Rows that fit no block.
 check 0 "tensor blk.0.attn_q.weight: its rows do not fit the blocks of the scheme; it is stored as F16" \
@@ -57,7 +87,7 @@ check 0 - pare-quantize -q b.gguf -s int8 --strict -o f.gguf
 # What makes no sense.
 check 2 "--scheme is needed" pare-quantize m.gguf -o x.gguf
 check 2 "-o OUTPUT is needed, or --dry-run" pare-quantize m.gguf -s int8
-check 2 "--scheme: expected one of keep, f32, f16, bf16, int8, q8_0, q4_0, q4_1" \
+check 2 "--scheme: expected one of keep, f32, f16, bf16, int8, q8_0, q4_0, q4_1, int6, int5, int4, int3, int2, ternary" \
     pare-quantize m.gguf -s int7 -o x.gguf
 check 2 'the pattern "blk.9.*" matches no matrix' \
     pare-quantize m.gguf -s int8 --skip 'blk.9.*' -o x.gguf
@@ -91,6 +121,8 @@ check 3 "n.gguf: tensor cls.weight: row 1, column 8 is not finite" \
 check 0 - pare-convert -q --tokenizer none model -o n.gguf
 check 3 "n.gguf: tensor cls.weight: row 1 has values beyond the range of Q8_0" \
     pare-quantize n.gguf -s q8_0 -o x.gguf
+check 3 "n.gguf: tensor cls.weight: row 1 has values beyond the range of a half-precision scale" \
+    pare-quantize n.gguf -s int4 -o x.gguf
 check 0 - pare-quantize -q n.gguf -s int8 -o y.gguf
 [ ! -e x.gguf ] || fail "an output was left"
 

@@ -89,7 +89,10 @@ const char *case_name(int function)
                                        "decode_q4_0",
                                        "decode_q4_1",
                                        "pack",
-                                       "pack_copy"};
+                                       "pack_copy",
+                                       "group_range",
+                                       "group_magnitude",
+                                       "group_round"};
     if (function < CASE_ACTIVATE_BACKWARD)
         return acts[function];
     if (function < CASE_ADD)
@@ -176,6 +179,41 @@ static void case_dequantize(const struct pare_kernels *k, size_t n, float *y,
     guarded_free(sums);
 }
 
+/* As many groups as n elements make, of up to 70; no special numbers among the scales'
+ * codes, which a caller makes finite. */
+static void case_groups(const struct pare_kernels *k, int function, size_t n,
+                        const float *x, struct case_output *out, uint64_t *seed)
+{
+    size_t size = 1 + n % 70, groups = n / size;
+    struct guarded ga = case_floats(seed, groups, CASE_SPECIAL);
+    struct guarded gb = case_floats(seed, groups, CASE_PLAIN);
+    struct guarded gy = guarded_new(groups * size * sizeof(float));
+    struct guarded gq = guarded_new(groups * size);
+    float *a = ga.data, *b = gb.data;
+    if (function == CASE_GROUP_RANGE)
+        k->group_range(a, b, x, groups, size);
+    else if (function == CASE_GROUP_MAGNITUDE)
+        k->group_magnitude(a, x, groups, size);
+    else
+        for (size_t i = 0; i < groups; i++)
+            b[i] = rintf(b[i]) + 4;
+    if (function == CASE_GROUP_ROUND) {
+        k->group_round(gy.data, gq.data, x, groups, size, a, b, (float)(n % 2), 7);
+        case_put_floats(out, gy.data, groups * size);
+        case_put(out, gq.data, groups * size);
+        k->group_round(NULL, gq.data, x, groups, size, a, b, 0, 255);
+        case_put(out, gq.data, groups * size);
+        k->group_round(gy.data, NULL, x, groups, size, a, b, 0, 3);
+        case_put_floats(out, gy.data, groups * size);
+    }
+    case_put_floats(out, a, groups);
+    case_put_floats(out, b, groups);
+    guarded_free(ga);
+    guarded_free(gb);
+    guarded_free(gy);
+    guarded_free(gq);
+}
+
 void case_run(const struct pare_kernels *k, int function, size_t n, enum case_kind kind,
               struct case_output *out)
 {
@@ -235,6 +273,9 @@ void case_run(const struct pare_kernels *k, int function, size_t n, enum case_ki
     case CASE_DECODE_Q4_1: case_decode(k, function, n, y, &seed); break;
     case CASE_PACK:
     case CASE_PACK_COPY: case_pack(k, function, n, out, &seed); break;
+    case CASE_GROUP_RANGE:
+    case CASE_GROUP_MAGNITUDE:
+    case CASE_GROUP_ROUND: case_groups(k, function, n, x, out, &seed); break;
     default:
         if (function < CASE_ACTIVATE_BACKWARD)
             k->activate((enum pare_activation)function, y, x, n);

@@ -61,6 +61,9 @@ enum case_function {
     CASE_DECODE_Q4_1,
     CASE_PACK,
     CASE_PACK_COPY,
+    CASE_GROUP_RANGE,
+    CASE_GROUP_MAGNITUDE,
+    CASE_GROUP_ROUND,
     CASE_FUNCTIONS
 };
 

@@ -9,7 +9,7 @@
 struct fixture {
     struct pare_arena arena;
     struct pare_plan plan;
-    enum pare_dtype now[MOST];
+    struct pare_weight now[MOST];
     struct pare_scheme_item items[MOST];
 };
 
@@ -31,6 +31,12 @@ static struct fixture make(uint32_t hidden, uint32_t ffn)
                                        .label = {"a", "b", "c"}};
     cr_assert_eq(pare_plan_make(&config, &f.arena, &f.plan, NULL), PARE_OK);
     cr_assert_leq(f.plan.count, MOST);
+    for (size_t i = 0; i < f.plan.count; i++) {
+        const struct pare_slot *slot = &f.plan.slots[i];
+        f.now[i] = (struct pare_weight){.type = PARE_F32,
+                                        .N = slot->n_dims == 2 ? slot->shape[0] : 1,
+                                        .K = slot->shape[slot->n_dims - 1]};
+    }
     return f;
 }
 
@@ -137,7 +143,7 @@ Test(scheme, what_is_quantised_already_is_kept_or_refused)
 {
     struct fixture f = make(64, 128);
     for (size_t i = 0; i < f.plan.count; i++)
-        f.now[i] = f.plan.slots[i].role == PARE_ROLE_LINEAR ? PARE_I8 : PARE_F32;
+        f.now[i].type = f.plan.slots[i].role == PARE_ROLE_LINEAR ? PARE_I8 : PARE_F32;
     struct pare_scheme_options options = pare_scheme_defaults(PARE_SCHEME_INT8);
     decide(&f, &options);
     cr_assert_eq(item(&f, "blk.0.attn_q.weight")->scheme, PARE_SCHEME_KEEP);

@@ -1,0 +1,32 @@
+/* What the parts of pare-quantize share. */
+#ifndef PARE_TOOLS_QUANTIZE_H
+#define PARE_TOOLS_QUANTIZE_H
+
+#include "libquant/scheme.h"
+#include "runtime/checkpoint/gguf_writer.h"
+#include "runtime/model/stored.h"
+#include "tools/cli.h"
+
+struct quantize_options {
+    int scheme, embeddings; /* enum pare_scheme, -1: not given */
+    int group_size;         /* -1: not given */
+    int asymmetric;
+    struct pare_cli_list skip, override;
+    int dry_run, strict;
+    const char *json;
+};
+
+struct quantize_work {
+    struct pare_cli *cli;
+    const struct quantize_options *o;
+    struct pare_stored stored;
+    struct pare_scheme_item *items;  /* [plan.count] */
+    struct pare_quant_error *errors; /* [plan.count], of the quantised ones */
+    struct pare_error *err;
+};
+
+/* Plans and writes every tensor as its item says; fills `errors`. */
+enum pare_status quantize_tensors(struct quantize_work *work,
+                                  struct pare_gguf_writer *writer) PARE_CHECKED;
+
+#endif

@@ -1,0 +1,228 @@
+/* Tensor after tensor from one container to the next, a slice of rows at a time. */
+#include <string.h>
+
+#include "runtime/base/alloc.h"
+#include "runtime/model/container.h"
+#include "tools/quantize.h"
+
+#define SLICE ((size_t)1 << 20) /* weights in memory at a time, about */
+
+/* Buffers for slices of rows of the largest matrix, and for all its scales. */
+struct buffers {
+    float *W;
+    unsigned char *codes, *scale;
+    uint8_t *zero;
+};
+
+static size_t rows_of_slice(size_t K)
+{
+    return K < SLICE ? SLICE / K : 1;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Scales of a row. */
+static size_t row_groups(const struct pare_scheme_item *item, size_t K)
+{
+    return item->grid.bits ? K / pare_grid_group(&item->grid, K) : 1;
+}
+
+static enum pare_status make_buffers(const struct quantize_work *w, struct buffers *b)
+{
+    size_t floats = 1, groups = 1;
+    for (size_t i = 0; i < w->stored.plan.count; i++) {
+        const struct pare_slot *slot = &w->stored.plan.slots[i];
+        if (!pare_slot_is_matrix(slot))
+            continue;
+        const size_t N = (size_t)slot->shape[0], K = (size_t)slot->shape[1];
+        floats = larger(floats, rows_of_slice(K) * K);
+        groups = larger(groups, N * row_groups(&w->items[i], K));
+    }
+    PARE_TRY(pare_alloc_raw(&b->W, floats, sizeof *b->W, w->err));
+    PARE_TRY(pare_alloc_raw(&b->codes, floats, sizeof(float), w->err));
+    PARE_TRY(pare_alloc_raw(&b->zero, groups, 1, w->err));
+    return pare_alloc_raw(&b->scale, groups, sizeof(float), w->err);
+}
+
+static void free_buffers(struct buffers *b)
+{
+    pare_free(b->W);
+    pare_free(b->codes);
+    pare_free(b->scale);
+    pare_free(b->zero);
+}
+
+/* Rows n to n + rows of a matrix, as floats in b->W. */
+static enum pare_status decode_slice(const struct quantize_work *w,
+                                     const struct pare_tensor *tensor, size_t n,
+                                     size_t rows, struct buffers *b)
+{
+    const size_t K = (size_t)tensor->shape[1];
+    const uint32_t bytes = pare_dtype_info(tensor->type)->block_bytes;
+    const struct pare_tensor slice = {.name = tensor->name,
+                                      .type = tensor->type,
+                                      .n_dims = 2,
+                                      .shape = {rows, K},
+                                      .bytes = rows * K * bytes,
+                                      .data = (const unsigned char *)tensor->data +
+                                              n * K * bytes};
+    PARE_TRY(pare_check_interrupted(w->err));
+    return pare_tensor_decode(&slice, b->W, w->err);
+}
+
+/* The mean magnitude of the whole matrix, for a grid that wants it. */
+static enum pare_status take_mean(const struct quantize_work *w,
+                                  const struct pare_tensor *tensor,
+                                  struct pare_grid *grid, struct buffers *b)
+{
+    const size_t N = (size_t)tensor->shape[0], K = (size_t)tensor->shape[1];
+    double sum = 0;
+    if (!grid->ternary || grid->group)
+        return PARE_OK;
+    for (size_t n = 0; n < N; n += rows_of_slice(K)) {
+        const size_t rows = N - n < rows_of_slice(K) ? N - n : rows_of_slice(K);
+        PARE_TRY(decode_slice(w, tensor, n, rows, b));
+        pare_grid_magnitude(b->W, rows, K, &sum);
+    }
+    grid->mean = (float)(sum / ((double)N * (double)K));
+    return PARE_OK;
+}
+
+/* Quantises the slice of rows from n on; its codes lie in b->codes then. */
+static enum pare_status quantize_slice(struct quantize_work *w, size_t i,
+                                       const struct pare_grid *grid, size_t n,
+                                       size_t rows, struct buffers *b)
+{
+    const struct pare_tensor *tensor = w->stored.tensors[i];
+    const size_t K = (size_t)tensor->shape[1];
+    const size_t at = n * row_groups(&w->items[i], K);
+    const struct pare_quant_rows slice = {b->W, rows, K, n};
+    PARE_TRY(decode_slice(w, tensor, n, rows, b));
+    enum pare_status status;
+    if (grid->bits)
+        status = pare_grid_store(
+            grid, &slice,
+            &(struct pare_grid_codes){b->codes, b->scale + 2 * at,
+                                      grid->asymmetric ? b->zero + at : NULL},
+            &w->errors[i], w->err);
+    else
+        status = pare_rtn_quantize(
+            w->items[i].type, &slice, b->codes,
+            w->items[i].type == PARE_I8 ? (float *)(void *)b->scale + at : NULL,
+            &w->errors[i], w->err);
+    return status == PARE_OK ? status
+                             : pare_fail_in(w->err, status, "%s: tensor %s",
+                                            w->stored.ckpt->path, tensor->name);
+}
+
+static enum pare_status quantize_matrix(struct quantize_work *w, size_t i,
+                                        struct buffers *b,
+                                        struct pare_gguf_writer *writer)
+{
+    const struct pare_tensor *tensor = w->stored.tensors[i];
+    const struct pare_dtype_info *to = pare_dtype_info(w->items[i].type);
+    const size_t N = (size_t)tensor->shape[0], K = (size_t)tensor->shape[1];
+    struct pare_grid grid = w->items[i].grid;
+    const size_t row_bytes =
+        grid.bits ? pare_codes_bytes(grid.bits, K) : K / to->block * to->block_bytes;
+    const size_t groups = N * row_groups(&w->items[i], K);
+    PARE_TRY(take_mean(w, tensor, &grid, b));
+    for (size_t n = 0; n < N; n += rows_of_slice(K)) {
+        const size_t rows = N - n < rows_of_slice(K) ? N - n : rows_of_slice(K);
+        PARE_TRY(quantize_slice(w, i, &grid, n, rows, b));
+        PARE_TRY(pare_gguf_writer_data(writer, b->codes, rows * row_bytes, w->err));
+    }
+    if (to->type != PARE_I8)
+        return PARE_OK;
+    PARE_TRY(pare_gguf_writer_data(writer, b->scale,
+                                   groups * (grid.bits ? 2 : sizeof(float)), w->err));
+    return grid.asymmetric ? pare_gguf_writer_data(writer, b->zero, groups, w->err)
+                           : PARE_OK;
+}
+
+/* --- What is stored beside each other --- */
+
+static enum pare_status plan_like(struct pare_gguf_writer *writer,
+                                  const struct pare_tensor *tensor, const char *name,
+                                  struct pare_error *err)
+{
+    return tensor ? pare_gguf_writer_plan(writer, name, tensor->type, tensor->n_dims,
+                                          tensor->shape, err)
+                  : PARE_OK;
+}
+
+static enum pare_status plan_tensor(const struct quantize_work *w, size_t i,
+                                    struct pare_gguf_writer *writer)
+{
+    const struct pare_slot *slot = &w->stored.plan.slots[i];
+    const struct pare_scheme_item *item = &w->items[i];
+    const int kept = item->scheme == PARE_SCHEME_KEEP;
+    const int codes =
+        kept ? pare_stored_weight(&w->stored, i).groups.bits : item->grid.bits;
+    char name[PARE_NAME_SIZE + 8], scale[PARE_NAME_SIZE + 8], zero[PARE_NAME_SIZE + 8];
+    pare_codes_name(slot->name, name);
+    pare_scale_name(slot->name, scale);
+    pare_zero_name(slot->name, zero);
+    if (kept) {
+        PARE_TRY(
+            plan_like(writer, w->stored.tensors[i], codes ? name : slot->name, w->err));
+        PARE_TRY(plan_like(writer, w->stored.scales[i], scale, w->err));
+        return plan_like(writer, w->stored.zeros[i], zero, w->err);
+    }
+    if (!codes) {
+        PARE_TRY(pare_gguf_writer_plan(writer, slot->name, item->type, slot->n_dims,
+                                       slot->shape, w->err));
+        return item->type == PARE_I8 ? pare_gguf_writer_plan(writer, scale, PARE_F32, 1,
+                                                             slot->shape, w->err)
+                                     : PARE_OK;
+    }
+    const uint64_t K = slot->shape[1];
+    const uint64_t coded[] = {slot->shape[0], pare_codes_bytes(codes, (size_t)K)};
+    const uint64_t scaled[] = {slot->shape[0], row_groups(item, (size_t)K)};
+    PARE_TRY(pare_gguf_writer_plan(writer, name, PARE_I8, 2, coded, w->err));
+    PARE_TRY(pare_gguf_writer_plan(writer, scale, PARE_F16, 2, scaled, w->err));
+    return item->grid.asymmetric
+               ? pare_gguf_writer_plan(writer, zero, PARE_I8, 2, scaled, w->err)
+               : PARE_OK;
+}
+
+static enum pare_status keep_tensor(const struct quantize_work *w, size_t i,
+                                    struct pare_gguf_writer *writer)
+{
+    const struct pare_tensor *parts[] = {w->stored.tensors[i], w->stored.scales[i],
+                                         w->stored.zeros[i]};
+    for (int p = 0; p < 3; p++)
+        if (parts[p])
+            PARE_TRY(
+                pare_gguf_writer_data(writer, parts[p]->data, parts[p]->bytes, w->err));
+    return PARE_OK;
+}
+
+enum pare_status quantize_tensors(struct quantize_work *w,
+                                  struct pare_gguf_writer *writer)
+{
+    const struct pare_plan *plan = &w->stored.plan;
+    struct buffers b = {0};
+    enum pare_status status;
+    for (size_t i = 0; i < plan->count; i++)
+        PARE_TRY_OUT(plan_tensor(w, i, writer));
+    PARE_TRY_OUT(make_buffers(w, &b));
+    for (size_t i = 0; i < plan->count; i++) {
+        pare_progress_report(&w->cli->progress, "quantise", i, plan->count,
+                             plan->slots[i].name);
+        if (w->items[i].scheme == PARE_SCHEME_KEEP) {
+            PARE_TRY_OUT(keep_tensor(w, i, writer));
+            continue;
+        }
+        PARE_TRY_OUT(quantize_matrix(w, i, &b, writer));
+        pare_cli_detail(w->cli, "%-32s %-9s error %8.4f %%", plan->slots[i].name,
+                        w->items[i].form, 100 * pare_quant_error_relative(&w->errors[i]));
+    }
+    pare_progress_report(&w->cli->progress, "quantise", plan->count, plan->count, NULL);
+out:
+    free_buffers(&b);
+    return status;
+}
