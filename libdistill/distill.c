@@ -234,7 +234,12 @@ void pare_distiller_free(struct pare_distiller *distiller)
 
 struct pare_teacher_wants pare_distiller_wants(const struct pare_distiller *distiller)
 {
-    return (struct pare_teacher_wants){distiller->teacher_hidden, distiller->teacher_qkv};
+    const struct pare_distill_options *o = &distiller->options;
+    return (struct pare_teacher_wants){
+        .hidden = distiller->teacher_hidden,
+        .qkv = distiller->teacher_qkv,
+        .first_tokens = !(o->cosine > 0 || o->mse > 0),
+    };
 }
 
 static enum pare_status run(void *context, const struct pare_loss_input *input,

@@ -18,52 +18,56 @@
 
 /* --- Which tensors ---------------------------------------------------------------- */
 
-/* Kinds of a chunk's tensors, in the order of the file: logits, then hidden states, then
- * queries, keys and values. */
-static size_t kinds(const struct pare_config *config)
-{
-    return 1 + (config->layers + 1) + config->layers;
-}
+/* Kinds of a chunk's tensors, in the order of the file. Logits and first tokens' states
+ * have a row an example, the others a row a token. */
+struct kinds {
+    size_t logits, first, hidden, qkv, end; /* where each kind begins */
+};
 
-static size_t kind_of_hidden(uint32_t state)
+static struct kinds kinds_of(const struct pare_config *config)
 {
-    return 1 + state;
-}
-
-static size_t kind_of_qkv(const struct pare_config *config, uint32_t block)
-{
-    return 1 + (config->layers + 1) + block;
+    const size_t L = config->layers;
+    return (struct kinds){0, 1, L + 2, 2 * L + 3, 3 * L + 3};
 }
 
 static int wanted(const struct pare_config *config,
                   const struct pare_teacher_wants *wants, size_t kind)
 {
-    if (kind == 0)
+    const struct kinds k = kinds_of(config);
+    if (kind == k.logits)
         return config->labels != 0;
-    kind--;
-    if (kind <= config->layers)
-        return wants->hidden && wants->hidden[kind];
-    kind -= config->layers + 1;
-    return wants->qkv && wants->qkv[kind];
+    if (kind < k.hidden)
+        return wants->hidden && wants->first_tokens && wants->hidden[kind - k.first];
+    if (kind < k.qkv)
+        return wants->hidden && !wants->first_tokens && wants->hidden[kind - k.hidden];
+    return wants->qkv && wants->qkv[kind - k.qkv];
 }
 
 static void name_of(const struct pare_config *config, size_t chunk, size_t kind,
                     char out[PARE_NAME_SIZE])
 {
-    const size_t states = config->layers + 1;
-    if (kind == 0)
+    const struct kinds k = kinds_of(config);
+    if (kind == k.logits)
         snprintf(out, PARE_NAME_SIZE, "%zu.logits", chunk);
-    else if (kind <= states)
-        snprintf(out, PARE_NAME_SIZE, "%zu.hidden.%zu", chunk, kind - 1);
+    else if (kind < k.hidden)
+        snprintf(out, PARE_NAME_SIZE, "%zu.first.%zu", chunk, kind - k.first);
+    else if (kind < k.qkv)
+        snprintf(out, PARE_NAME_SIZE, "%zu.hidden.%zu", chunk, kind - k.hidden);
     else
-        snprintf(out, PARE_NAME_SIZE, "%zu.qkv.%zu", chunk, kind - 1 - states);
+        snprintf(out, PARE_NAME_SIZE, "%zu.qkv.%zu", chunk, kind - k.qkv);
+}
+
+static int is_by_example(const struct pare_config *config, size_t kind)
+{
+    return kind < kinds_of(config).hidden;
 }
 
 static size_t width_of(const struct pare_config *config, size_t kind)
 {
-    if (kind == 0)
+    const struct kinds k = kinds_of(config);
+    if (kind == k.logits)
         return config->labels;
-    return kind <= config->layers + 1 ? config->hidden : 3 * (size_t)config->hidden;
+    return kind < k.qkv ? config->hidden : 3 * (size_t)config->hidden;
 }
 
 static size_t chunk_count(const struct pare_examples *examples)
@@ -92,7 +96,7 @@ static struct pare_tensor shape_of(const struct pare_config *config,
     return (struct pare_tensor){
         .type = kind == 0 ? PARE_F32 : PARE_F16,
         .n_dims = 2,
-        .shape = {kind == 0 ? span->end - span->first : span->tokens,
+        .shape = {is_by_example(config, kind) ? span->end - span->first : span->tokens,
                   width_of(config, kind)},
     };
 }
@@ -113,7 +117,7 @@ static enum pare_status find_tensors(struct pare_teacher *teacher,
                                      struct pare_error *err)
 {
     const struct pare_config *config = &teacher->config;
-    const size_t K = kinds(config), n = chunk_count(teacher->examples);
+    const size_t K = kinds_of(config).end, n = chunk_count(teacher->examples);
     PARE_TRY(pare_arena_alloc(&teacher->arena, &teacher->chunks, n * K,
                               sizeof *teacher->chunks, err));
     *fits = 1;
@@ -171,16 +175,19 @@ static enum pare_status open_cache(struct pare_teacher *teacher, const char *pat
 static const unsigned char *rows_of(const struct pare_teacher *teacher, size_t example,
                                     size_t kind)
 {
+    const struct pare_config *config = &teacher->config;
     const size_t chunk = example / PARE_TEACHER_CHUNK;
     const struct pare_tensor *tensor =
-        teacher->chunks[chunk * kinds(&teacher->config) + kind];
+        teacher->chunks[chunk * kinds_of(config).end + kind];
     const size_t first = chunk * PARE_TEACHER_CHUNK;
     const uint64_t *starts = teacher->examples->starts;
-    const size_t row =
-        kind == 0 ? example - first : (size_t)(starts[example] - starts[first]);
-    const size_t size = kind == 0 ? sizeof(float) : sizeof(uint16_t);
-    return (const unsigned char *)tensor->data +
-           row * width_of(&teacher->config, kind) * size;
+    const size_t row = is_by_example(config, kind)
+                           ? example - first
+                           : (size_t)(starts[example] - starts[first]);
+    return tensor ? (const unsigned char *)tensor->data +
+                        row * width_of(config, kind) *
+                            pare_dtype_info(tensor->type)->block_bytes
+                  : NULL;
 }
 
 void pare_teacher_logits(const struct pare_teacher *teacher, size_t example, float *out)
@@ -191,15 +198,18 @@ void pare_teacher_logits(const struct pare_teacher *teacher, size_t example, flo
 void pare_teacher_hidden(const struct pare_teacher *teacher, uint32_t state,
                          size_t example, size_t tokens, float *out)
 {
-    pare_kernels()->decode_f16(out, rows_of(teacher, example, kind_of_hidden(state)),
-                               tokens * teacher->config.hidden);
+    const struct kinds k = kinds_of(&teacher->config);
+    const unsigned char *rows = rows_of(teacher, example, k.hidden + state);
+    if (!rows)
+        rows = rows_of(teacher, example, k.first + state);
+    pare_kernels()->decode_f16(out, rows, tokens * teacher->config.hidden);
 }
 
 void pare_teacher_qkv(const struct pare_teacher *teacher, uint32_t block, size_t example,
                       float *out)
 {
     const uint64_t *starts = teacher->examples->starts;
-    const size_t kind = kind_of_qkv(&teacher->config, block);
+    const size_t kind = kinds_of(&teacher->config).qkv + block;
     pare_kernels()->decode_f16(out, rows_of(teacher, example, kind),
                                (size_t)(starts[example + 1] - starts[example]) *
                                    width_of(&teacher->config, kind));
@@ -214,6 +224,7 @@ struct writing {
     struct pare_gguf_writer *writer;
     struct pare_batcher batcher;
     struct pare_acts acts;
+    float *first;         /* [BATCH, C] states of first tokens */
     unsigned char **data; /* [kinds] a chunk's tensors, NULL: not wanted */
     struct pare_arena arena;
     struct pare_error *err;
@@ -231,7 +242,7 @@ static void encode_tile(void *context, size_t begin, size_t end)
                     end - begin);
 }
 
-/* Rows of one tensor behind the `row` rows that are there. */
+/* The rows [row, row + rows) of one tensor, if it is wanted. */
 static enum pare_status keep(const struct writing *w, size_t kind, size_t row,
                              const float *from, size_t rows)
 {
@@ -253,23 +264,35 @@ static enum pare_status keep(const struct writing *w, size_t kind, size_t row,
     return PARE_OK;
 }
 
+static enum pare_status keep_first(const struct writing *w, size_t kind, size_t row,
+                                   const float *state, const struct pare_batch *batch)
+{
+    const size_t C = w->model->config.hidden;
+    if (!w->data[kind])
+        return PARE_OK;
+    for (size_t s = 0; s < batch->n_seq; s++)
+        memcpy(w->first + s * C, state + batch->starts[s] * C, C * sizeof *w->first);
+    return keep(w, kind, row, w->first, batch->n_seq);
+}
+
 static enum pare_status compute_batch(struct writing *w, const struct span *span,
                                       size_t first, size_t n)
 {
     const struct pare_config *config = &w->model->config;
     const struct pare_batch batch = pare_batcher_fill(&w->batcher, NULL, first, n);
+    const struct kinds k = kinds_of(config);
     PARE_TRY(pare_forward(w->model, &batch, NULL, &w->acts, w->err));
     const size_t token =
         (size_t)(w->examples->starts[first] - w->examples->starts[span->first]);
     if (config->labels)
         PARE_TRY(keep(w, 0, first - span->first, w->acts.logits, n));
-    PARE_TRY(keep(w, kind_of_hidden(0), token, w->acts.embedded, batch.n_tokens));
-    for (uint32_t l = 0; l < config->layers; l++) {
-        PARE_TRY(keep(w, kind_of_hidden(l + 1), token, w->acts.blocks[l].output,
-                      batch.n_tokens));
-        PARE_TRY(keep(w, kind_of_qkv(config, l), token, w->acts.blocks[l].qkv,
-                      batch.n_tokens));
+    for (uint32_t l = 0; l <= config->layers; l++) {
+        const float *state = l ? w->acts.blocks[l - 1].output : w->acts.embedded;
+        PARE_TRY(keep(w, k.hidden + l, token, state, batch.n_tokens));
+        PARE_TRY(keep_first(w, k.first + l, first - span->first, state, &batch));
     }
+    for (uint32_t l = 0; l < config->layers; l++)
+        PARE_TRY(keep(w, k.qkv + l, token, w->acts.blocks[l].qkv, batch.n_tokens));
     return PARE_OK;
 }
 
@@ -278,7 +301,7 @@ static enum pare_status compute_chunk(struct writing *w, size_t chunk)
     const struct pare_config *config = &w->model->config;
     const struct span span = span_of(w->examples, chunk);
     struct pare_arena_mark mark = pare_arena_mark(&w->arena);
-    for (size_t kind = 0; kind < kinds(config); kind++) {
+    for (size_t kind = 0; kind < kinds_of(config).end; kind++) {
         const struct pare_tensor shape = shape_of(config, &span, kind);
         w->data[kind] = NULL;
         if (wanted(config, w->wants, kind))
@@ -291,7 +314,7 @@ static enum pare_status compute_chunk(struct writing *w, size_t chunk)
         PARE_TRY(pare_check_interrupted(w->err));
         PARE_TRY(compute_batch(w, &span, first, n));
     }
-    for (size_t kind = 0; kind < kinds(config); kind++) {
+    for (size_t kind = 0; kind < kinds_of(config).end; kind++) {
         const struct pare_tensor shape = shape_of(config, &span, kind);
         if (w->data[kind])
             PARE_TRY(pare_gguf_writer_data(w->writer, w->data[kind],
@@ -308,7 +331,7 @@ static enum pare_status plan_tensors(const struct writing *w)
     const struct pare_config *config = &w->model->config;
     for (size_t chunk = 0; chunk < chunk_count(w->examples); chunk++) {
         const struct span span = span_of(w->examples, chunk);
-        for (size_t kind = 0; kind < kinds(config); kind++) {
+        for (size_t kind = 0; kind < kinds_of(config).end; kind++) {
             char name[PARE_NAME_SIZE];
             if (!wanted(config, w->wants, kind))
                 continue;
@@ -329,8 +352,10 @@ static enum pare_status compute_all(struct writing *w,
     w->acts.first_only = !w->acts.tape;
     PARE_TRY(plan_tensors(w));
     PARE_TRY(pare_batcher_init(&w->batcher, w->examples, BATCH, w->err));
-    PARE_TRY(pare_arena_alloc(&w->arena, &w->data, kinds(&w->model->config),
+    PARE_TRY(pare_arena_alloc(&w->arena, &w->data, kinds_of(&w->model->config).end,
                               sizeof *w->data, w->err));
+    PARE_TRY(pare_arena_alloc(&w->arena, &w->first, BATCH * w->model->config.hidden,
+                              sizeof *w->first, w->err));
     for (size_t chunk = 0; chunk < n; chunk++) {
         pare_progress_report(progress, "teacher", chunk, n, NULL);
         PARE_TRY(compute_chunk(w, chunk));

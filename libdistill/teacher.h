@@ -3,7 +3,8 @@
  * The file is GGUF with tensors for each PARE_TEACHER_CHUNK examples, so that it is
  * written as it is computed and mapped when it is read: "N.logits" F32 [examples, Z],
  * and, where a loss wants them, "N.hidden.S" F16 [tokens, C] for hidden state S (0: the
- * embedding's output, l: that of block l - 1) and "N.qkv.L" F16 [tokens, 3C] for block L.
+ * embedding's output, l: that of block l - 1), or "N.first.S" F16 [examples, C] when only
+ * first tokens' are wanted, and "N.qkv.L" F16 [tokens, 3C] for block L.
  * Keys say which teacher and which examples it belongs to; a file of others is replaced.
  */
 #ifndef PARE_DISTILL_TEACHER_H
@@ -21,13 +22,14 @@ extern "C" {
 struct pare_teacher_wants {
     const uint8_t *hidden; /* [L + 1] which hidden states; NULL: none */
     const uint8_t *qkv;    /* [L] which blocks' queries, keys and values; NULL: none */
+    int first_tokens;      /* hidden states of first tokens only */
 };
 
 struct pare_teacher {
     struct pare_config config;
     const struct pare_examples *examples; /* borrowed */
     struct pare_ckpt *ckpt;
-    const struct pare_tensor **chunks; /* [chunk][1 + (L + 1) + L], NULL: not kept */
+    const struct pare_tensor **chunks; /* [chunk][1 + 2 (L + 1) + L], NULL: not kept */
     struct pare_arena arena;
 };
 
@@ -45,7 +47,8 @@ void pare_teacher_free(struct pare_teacher *teacher); /* NULL allowed */
 
 /* Logits [Z] of one example. */
 void pare_teacher_logits(const struct pare_teacher *teacher, size_t example, float *out);
-/* Hidden state [n, C] of an example of n tokens, or its first `tokens` of them. */
+/* Hidden state [n, C] of an example of n tokens, or its first `tokens` of them; 1 when
+ * only first tokens' are there. */
 void pare_teacher_hidden(const struct pare_teacher *teacher, uint32_t state,
                          size_t example, size_t tokens, float *out);
 /* Queries, keys and values [n, 3C] in a block. */
