@@ -85,6 +85,9 @@ enum pare_status pare_trainer_open(struct pare_trainer *t)
     t->acts.first_only = pare_loss_needs_first_only(&t->loss, &t->params->config);
     t->score_acts.first_only = 1;
     PARE_TRY(pare_compressed_init(&t->compressed, t->params, o->compressor, err));
+    if (o->compressor && o->compressor->state)
+        PARE_TRY(pare_alloc_raw(&t->state_before, o->compressor->state_count,
+                                sizeof(float), err));
     struct pare_weight_source source = pare_params_source(t->params);
     PARE_TRY(pare_model_bind(&t->params->config, &source, &t->model, err));
     PARE_TRY(pare_optimizer_new(t->params, &o->adamw, &t->optimizer, err));
@@ -102,6 +105,7 @@ void pare_trainer_close(struct pare_trainer *t)
 {
     pare_model_free(t->model);
     pare_compressed_free(&t->compressed);
+    pare_free(t->state_before);
     pare_optimizer_free(t->optimizer);
     pare_acts_free(&t->acts);
     pare_acts_free(&t->score_acts);
@@ -116,13 +120,19 @@ void pare_trainer_close(struct pare_trainer *t)
 
 /* --- Resume file ------------------------------------------------------------------ */
 
+static struct pare_run_arrays arrays_of(const struct pare_trainer *t)
+{
+    return (struct pare_run_arrays){
+        .optimizer = t->optimizer, .compressor = t->options->compressor, .best = t->best};
+}
+
 static enum pare_status save(struct pare_trainer *t)
 {
     if (!t->options->state_path)
         return PARE_OK;
+    const struct pare_run_arrays arrays = arrays_of(t);
     pare_optimizer_settle(t->optimizer);
-    PARE_TRY(pare_run_save(t->options->state_path, t->identity, &t->at, t->optimizer,
-                           t->options->compressor, t->best, t->err));
+    PARE_TRY(pare_run_save(t->options->state_path, t->identity, &t->at, &arrays, t->err));
     t->saved = pare_trainer_now();
     pare_trainer_send(
         t, (struct pare_train_event){.kind = PARE_TRAIN_SAVED, .epoch = t->at.epoch + 1});
@@ -133,9 +143,10 @@ static enum pare_status resume(struct pare_trainer *t)
 {
     if (!t->options->state_path || !t->options->resume)
         return PARE_OK;
+    const struct pare_run_arrays arrays = arrays_of(t);
     int found, fell_back;
-    PARE_TRY(pare_run_load(t->options->state_path, t->identity, &t->at, t->optimizer,
-                           t->options->compressor, t->best, &found, &fell_back, t->err));
+    PARE_TRY(pare_run_load(t->options->state_path, t->identity, &t->at, &arrays, &found,
+                           &fell_back, t->err));
     if (found)
         pare_trainer_send(t, (struct pare_train_event){.kind = PARE_TRAIN_RESUMED,
                                                        .epoch = t->at.epoch + 1,
@@ -175,8 +186,12 @@ static enum pare_status end_epoch(struct pare_trainer *t)
         .kind = PARE_TRAIN_EPOCH,
         .epoch = t->at.epoch + 1,
         .loss = t->at.loss_sum / (double)t->at.seen,
+        .n_parts = t->loss.n_parts,
+        .part_names = t->loss.part_names,
         .has_dev = t->dev && t->at.evaluated == t->at.updates,
     };
+    for (int i = 0; i < event.n_parts; i++)
+        event.part[i] = t->at.part_sum[i] / (double)t->at.seen;
     if (event.has_dev) {
         event.dev = t->at.last;
         event.is_best = t->at.best_update == t->at.updates;
@@ -187,6 +202,7 @@ static enum pare_status end_epoch(struct pare_trainer *t)
     t->at.batch = 0;
     t->at.seen = 0;
     t->at.loss_sum = 0;
+    memset(t->at.part_sum, 0, sizeof t->at.part_sum);
     return save(t);
 }
 
@@ -205,6 +221,17 @@ static enum pare_status run_epoch(struct pare_trainer *t)
     return t->at.batch < t->batches ? save(t) : end_epoch(t);
 }
 
+/* Nothing has looked at what the last update made. */
+static enum pare_status check_result(const struct pare_trainer *t)
+{
+    enum pare_status status =
+        pare_params_check_finite(t->params, t->params->value, "weight", t->err);
+    return status == PARE_OK ? status
+                             : pare_fail_in(t->err, status, "behind update %llu of %llu",
+                                            (unsigned long long)t->at.updates,
+                                            (unsigned long long)t->updates);
+}
+
 static enum pare_status run(struct pare_trainer *t, struct pare_train_result *result)
 {
     PARE_TRY(pare_trainer_open(t));
@@ -218,6 +245,7 @@ static enum pare_status run(struct pare_trainer *t, struct pare_train_result *re
     const int best = t->best && t->at.has_best;
     if (best)
         memcpy(t->params->value, t->best, t->params->total * sizeof(float));
+    PARE_TRY(check_result(t));
     *result = (struct pare_train_result){
         .updates = t->at.updates,
         .stopped_early = t->at.updates < t->updates,

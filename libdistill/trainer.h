@@ -73,7 +73,7 @@ struct pare_train_event {
     uint64_t epoch, epochs;   /* epoch counted from 1 */
     uint64_t update, updates; /* made so far, in all */
     double loss;              /* UPDATE, EPOCH: mean of the update, of the epoch */
-    int n_parts;              /* UPDATE: terms of the loss, means, that add up to it */
+    int n_parts;              /* UPDATE, EPOCH: terms of the loss, that add up to it */
     const char *const *part_names;
     double part[PARE_LOSS_PARTS];
     double lr, norm; /* UPDATE: rate, gradient norm before clipping */
@@ -103,9 +103,9 @@ struct pare_train_result {
 /* Trains params->value in place; dev may be NULL. PARE_ERR_INTERRUPTED when asked to stop
  * (runtime/base/interrupt.h), after writing the resume file: it is asked before and
  * within every batch, so a stop waits for one forward or backward at most, and what an
- * update had done so far is done again. PARE_ERR_INPUT naming update and tensor when a
- * loss or gradient is not finite. The resume file stays: remove it (pare_state_remove)
- * when the result is safe. */
+ * update had done so far is done again. PARE_ERR_INPUT naming update and tensor, block or
+ * term of the loss when a loss or gradient is not finite. The resume file stays: remove
+ * it (pare_state_remove) when the result is safe. */
 enum pare_status pare_train(struct pare_params *params, const struct pare_examples *train,
                             const struct pare_examples *dev,
                             const struct pare_train_options *options,

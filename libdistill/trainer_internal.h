@@ -15,6 +15,7 @@ struct pare_trainer {
 
     struct pare_model *model;
     struct pare_compressed compressed;
+    float *state_before; /* the compressor's before the update being made, or NULL */
     struct pare_optimizer *optimizer;
     struct pare_acts acts, score_acts;
     struct pare_backward backward;

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "libdistill/state.h"
 #include "runtime/base/sha256.h"
@@ -121,12 +122,19 @@ struct field {
     double *real;
 };
 
-#define FIELDS 15
+#define MAX_FIELDS 32
+#define KEY_SIZE 32
+
+struct fields {
+    struct field list[MAX_FIELDS];
+    size_t n;
+    char part_keys[PARE_LOSS_PARTS][KEY_SIZE];
+};
 
 static void list_fields(struct pare_position *p, uint64_t *has_best,
-                        struct field fields[FIELDS])
+                        struct fields *fields)
 {
-    const struct field list[FIELDS] = {
+    const struct field list[] = {
         {"epoch", &p->epoch, NULL},
         {"batch", &p->batch, NULL},
         {"updates", &p->updates, NULL},
@@ -143,17 +151,22 @@ static void list_fields(struct pare_position *p, uint64_t *has_best,
         {"last loss", NULL, &p->last.loss},
         {"dev examples", &p->last.examples, NULL},
     };
-    for (size_t i = 0; i < FIELDS; i++)
-        fields[i] = list[i];
+    fields->n = sizeof list / sizeof list[0];
+    memcpy(fields->list, list, sizeof list);
+    for (size_t i = 0; i < PARE_LOSS_PARTS; i++) {
+        snprintf(fields->part_keys[i], KEY_SIZE, "loss part %zu", i);
+        fields->list[fields->n++] =
+            (struct field){fields->part_keys[i], NULL, &p->part_sum[i]};
+    }
 }
 
-#define ARRAYS 5
+#define MAX_ARRAYS 5
 
-/* Those that there are; returns how many. */
-static size_t list_arrays(const struct pare_optimizer *optimizer, float *best,
-                          const struct pare_compressor *compressor,
-                          struct pare_state_array arrays[ARRAYS])
+static size_t list_arrays(const struct pare_run_arrays *given, int with_best,
+                          struct pare_state_array arrays[MAX_ARRAYS])
 {
+    const struct pare_optimizer *optimizer = given->optimizer;
+    const struct pare_compressor *compressor = given->compressor;
     const uint64_t n = optimizer->params->total;
     size_t count = 0;
     arrays[count++] = (struct pare_state_array){"weights", optimizer->params->value, n};
@@ -162,68 +175,66 @@ static size_t list_arrays(const struct pare_optimizer *optimizer, float *best,
     if (compressor && compressor->state)
         arrays[count++] = (struct pare_state_array){"compression", compressor->state,
                                                     compressor->state_count};
-    if (best)
-        arrays[count++] = (struct pare_state_array){"best", best, n};
+    if (given->best && with_best)
+        arrays[count++] = (struct pare_state_array){"best", given->best, n};
     return count;
 }
 
 enum pare_status pare_run_save(const char *path, const cJSON *identity,
                                const struct pare_position *position,
-                               const struct pare_optimizer *optimizer,
-                               const struct pare_compressor *compressor, float *best,
+                               const struct pare_run_arrays *given,
                                struct pare_error *err)
 {
     struct pare_position copy = *position;
     uint64_t has_best = position->has_best;
-    struct field fields[FIELDS];
-    struct pare_state_array arrays[ARRAYS];
-    list_fields(&copy, &has_best, fields);
-    const size_t count =
-        list_arrays(optimizer, has_best ? best : NULL, compressor, arrays);
+    struct fields fields;
+    struct pare_state_array arrays[MAX_ARRAYS];
+    list_fields(&copy, &has_best, &fields);
+    const size_t n_arrays = list_arrays(given, position->has_best, arrays);
     cJSON *progress = cJSON_CreateObject();
     if (!progress)
         return pare_fail(err, PARE_ERR_MEMORY, "out of memory");
     enum pare_status status = PARE_OK;
-    for (size_t i = 0; i < FIELDS && status == PARE_OK; i++)
-        status =
-            fields[i].count
-                ? pare_state_put_u64(progress, fields[i].key, *fields[i].count, err)
-                : pare_state_put_double(progress, fields[i].key, *fields[i].real, err);
+    for (size_t i = 0; i < fields.n && status == PARE_OK; i++) {
+        const struct field *f = &fields.list[i];
+        status = f->count ? pare_state_put_u64(progress, f->key, *f->count, err)
+                          : pare_state_put_double(progress, f->key, *f->real, err);
+    }
     if (status == PARE_OK)
-        status = pare_state_write(path, identity, progress, arrays, count, err);
+        status = pare_state_write(path, identity, progress, arrays, n_arrays, err);
     cJSON_Delete(progress);
     return status;
 }
 
 enum pare_status pare_run_load(const char *path, const cJSON *identity,
                                struct pare_position *position,
-                               struct pare_optimizer *optimizer,
-                               const struct pare_compressor *compressor, float *best,
-                               int *found, int *fell_back, struct pare_error *err)
+                               const struct pare_run_arrays *given, int *found,
+                               int *fell_back, struct pare_error *err)
 {
-    struct pare_state_array arrays[ARRAYS];
-    const size_t count = list_arrays(optimizer, best, compressor, arrays);
+    struct pare_state_array arrays[MAX_ARRAYS];
+    const size_t n_arrays = list_arrays(given, 1, arrays);
     cJSON *progress;
-    PARE_TRY(pare_state_read(path, identity, &progress, arrays, count, fell_back, err));
+    PARE_TRY(
+        pare_state_read(path, identity, &progress, arrays, n_arrays, fell_back, err));
     *found = progress != NULL;
     if (!progress)
         return PARE_OK;
     struct pare_position read = {0};
     uint64_t has_best = 0;
-    struct field fields[FIELDS];
-    list_fields(&read, &has_best, fields);
+    struct fields fields;
+    list_fields(&read, &has_best, &fields);
     enum pare_status status = PARE_OK;
-    for (size_t i = 0; i < FIELDS && status == PARE_OK; i++)
-        status =
-            fields[i].count
-                ? pare_state_get_u64(progress, fields[i].key, fields[i].count, err)
-                : pare_state_get_double(progress, fields[i].key, fields[i].real, err);
+    for (size_t i = 0; i < fields.n && status == PARE_OK; i++) {
+        const struct field *f = &fields.list[i];
+        status = f->count ? pare_state_get_u64(progress, f->key, f->count, err)
+                          : pare_state_get_double(progress, f->key, f->real, err);
+    }
     cJSON_Delete(progress);
     if (status != PARE_OK)
         return pare_fail_in(err, status, "%s", path);
     read.has_best = has_best != 0;
     read.best.examples = read.last.examples;
     *position = read;
-    pare_optimizer_resume(optimizer, read.updates);
+    pare_optimizer_resume(given->optimizer, read.updates);
     return PARE_OK;
 }

@@ -1,26 +1,40 @@
 /* One update of the training loop: see trainer.h. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "libdistill/trainer_internal.h"
 #include "runtime/base/interrupt.h"
 
+static int all_finite(const float *x, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        if (!isfinite(x[k]))
+            return 0;
+    return 1;
+}
+
 /* Says where a loss that is not finite comes from: a weight, or else the first activation
- * that is not finite. */
+ * that is not finite, or else a term of the loss. */
 static enum pare_status blame_loss(const struct pare_trainer *t,
-                                   const struct pare_batch *batch)
+                                   const struct pare_batch *batch, const double *parts)
 {
     const struct pare_config *config = &t->params->config;
     PARE_TRY(pare_params_check_finite(t->params, t->params->value, "weight", t->err));
     for (uint32_t l = 0; l < config->layers; l++) {
         const int first = t->acts.first_only && l + 1 == config->layers;
         const size_t rows = first ? batch->n_seq : batch->n_tokens;
-        for (size_t k = 0; k < rows * config->hidden; k++)
-            if (!isfinite(t->acts.blocks[l].output[k]))
-                return pare_fail(t->err, PARE_ERR_INPUT,
-                                 "the output of block %u is not finite", l);
+        if (!all_finite(t->acts.blocks[l].output, rows * config->hidden))
+            return pare_fail(t->err, PARE_ERR_INPUT,
+                             "the output of block %u is not finite", l);
     }
-    return pare_fail(t->err, PARE_ERR_INPUT, "the logits are not finite");
+    if (!all_finite(t->acts.logits, batch->n_seq * config->labels))
+        return pare_fail(t->err, PARE_ERR_INPUT, "the logits are not finite");
+    for (int i = 0; i < t->loss.n_parts; i++)
+        if (!isfinite(parts[i]))
+            return pare_fail(t->err, PARE_ERR_INPUT, "the loss term %s is not finite",
+                             t->loss.part_names[i]);
+    return pare_fail(t->err, PARE_ERR_INPUT, "the loss is not finite");
 }
 
 struct loss_sums { /* over the sequences of an update */
@@ -59,7 +73,7 @@ static enum pare_status run_batch(struct pare_trainer *t, size_t first, size_t n
         sum += parts[i];
     }
     if (!isfinite(sum))
-        return blame_loss(t, &batch);
+        return blame_loss(t, &batch, parts);
     loss->sum += sum;
     return pare_backward(t->params, t->params->weights, &batch, &dropout, &t->acts,
                          &grads, accumulate, &t->backward, t->err);
@@ -88,10 +102,21 @@ void pare_trainer_shuffle(struct pare_trainer *t)
 static enum pare_status begin_compression(struct pare_trainer *t)
 {
     const struct pare_compressor *compressor = t->options->compressor;
+    if (t->state_before)
+        memcpy(t->state_before, compressor->state,
+               compressor->state_count * sizeof(float));
     if (compressor && compressor->begin)
         PARE_TRY(compressor->begin(compressor->context, t->params->value,
                                    t->params->start, t->at.updates, t->updates, t->err));
     return pare_compressed_refresh(&t->compressed, t->err);
+}
+
+/* An update that was cut off begins again. */
+static void take_back(struct pare_trainer *t)
+{
+    if (t->state_before)
+        memcpy(t->options->compressor->state, t->state_before,
+               t->options->compressor->state_count * sizeof(float));
 }
 
 /* Batches of examples [first, end) of the order, and the optimizer's step. */
@@ -100,7 +125,6 @@ static enum pare_status step(struct pare_trainer *t, size_t first, size_t end, f
 {
     const size_t batch = t->options->batch;
     const float scale = 1.0f / (float)(end - first);
-    PARE_TRY(pare_check_interrupted(t->err));
     PARE_TRY(begin_compression(t));
     for (size_t begin = first; begin < end; begin += batch) {
         size_t n = end - begin < batch ? end - begin : batch;
@@ -138,9 +162,12 @@ enum pare_status pare_trainer_update(struct pare_trainer *t)
         pare_schedule_linear((float)o->lr, t->warmup, t->updates, t->at.updates + 1);
     struct loss_sums loss = {0};
     double norm;
+    PARE_TRY(pare_check_interrupted(t->err));
     enum pare_status status = step(t, first, end, lr, &loss, &norm);
-    if (status == PARE_ERR_INTERRUPTED)
+    if (status == PARE_ERR_INTERRUPTED) {
+        take_back(t);
         return status;
+    }
     if (status != PARE_OK)
         return pare_fail_in(t->err, status, "update %llu of %llu",
                             (unsigned long long)t->at.updates + 1,
@@ -149,6 +176,8 @@ enum pare_status pare_trainer_update(struct pare_trainer *t)
     t->at.updates++;
     t->at.seen += end - first;
     t->at.loss_sum += loss.sum;
+    for (int i = 0; i < t->loss.n_parts; i++)
+        t->at.part_sum[i] += loss.part[i];
     tell_update(t, &loss, end - first, lr, norm);
     return PARE_OK;
 }

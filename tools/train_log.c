@@ -69,6 +69,8 @@ static void write_line(struct train_log *log, const struct pare_train_event *e)
             kind_name(e->kind), e->epoch, e->update);
     if (e->kind != PARE_TRAIN_EVAL)
         fprintf(f, ",\"loss\":%.9g", e->loss);
+    for (int i = 0; i < e->n_parts; i++)
+        fprintf(f, ",\"loss_%s\":%.9g", e->part_names[i], e->part[i]);
     if (e->kind == PARE_TRAIN_UPDATE)
         fprintf(f, ",\"lr\":%.9g,\"gradient_norm\":%.9g", e->lr, e->norm);
     if (e->has_dev)
@@ -95,13 +97,25 @@ static const char *score_text(const struct pare_train_event *e, char out[128])
     return out;
 }
 
+/* " (hard 0.1000, soft 0.2000)", or nothing for a loss of one term. */
+static const char *parts_text(const struct pare_train_event *e, char out[256])
+{
+    size_t used = 0;
+    *out = 0;
+    for (int i = 0; e->n_parts > 1 && i < e->n_parts && used < 256; i++)
+        used += (size_t)snprintf(out + used, 256 - used, "%s%s %.4f%s", i ? ", " : " (",
+                                 e->part_names[i], e->part[i],
+                                 i + 1 == e->n_parts ? ")" : "");
+    return out;
+}
+
 static void tell_epoch(const struct train_log *log, const struct pare_train_event *e)
 {
-    char score[128];
+    char parts[256], score[128];
     pare_cli_info(log->cli,
-                  "epoch %" PRIu64 " of %" PRIu64 ": loss %.4f; %s%s%.0f samples/s",
-                  e->epoch, e->epochs, e->loss, score_text(e, score),
-                  e->has_dev ? "; " : "", e->rate);
+                  "epoch %" PRIu64 " of %" PRIu64 ": loss %.4f%s; %s%s%.0f samples/s",
+                  e->epoch, e->epochs, e->loss, parts_text(e, parts),
+                  score_text(e, score), e->has_dev ? "; " : "", e->rate);
 }
 
 static void tell_evaluation(const struct train_log *log, const struct pare_train_event *e)

@@ -38,6 +38,7 @@ absent a.gguf.state a.gguf.state.prev
 check 0 "positive" pare-run a.gguf "the film is charming"
 check 0 "negative" pare-run a.gguf "the room is really dull"
 [ "$(grep -c '"kind":"update"' m.jsonl)" -eq 76 ] || fail "76 updates in the metrics"
+[ "$(grep -c '"loss_hard":' m.jsonl)" -eq 95 ] || fail "the terms of the loss in the metrics"
 [ "$(grep -c '"kind":"eval".*"dev_accuracy"' m.jsonl)" -eq 19 ] || fail "19 scores in the metrics"
 
 # The same bytes for any number of threads and on every tier.

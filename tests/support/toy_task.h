@@ -70,6 +70,9 @@ struct outcome {
     char sha[65];                 /* of the parameters */
     double first_loss, last_loss; /* of epochs */
     double dev_loss[8];           /* by epoch */
+    double part[PARE_LOSS_PARTS]; /* of the last epoch */
+    /* Over the sequences of the last epoch and of the one being run, from the updates. */
+    double part_sum[PARE_LOSS_PARTS], part_so_far[PARE_LOSS_PARTS];
     int updates, epochs, resumed, fell_back;
     int loss_calls; /* batches that came as far as the loss */
     struct evaluation evaluations[MAX_EVALUATIONS];
@@ -85,6 +88,12 @@ static inline void hash_params(const struct pare_params *params, char sha[65])
     pare_sha256_of(params->value, params->total * sizeof(float), sha);
 }
 
+/* Sequences of an update when each is one batch of 8. */
+static inline double task_update_size(uint64_t update)
+{
+    return update % 19 ? 8 : TASK_TRAIN - 18 * 8;
+}
+
 static inline void note_event(void *context, const struct pare_train_event *event)
 {
     struct outcome *outcome = context;
@@ -92,6 +101,8 @@ static inline void note_event(void *context, const struct pare_train_event *even
     switch (event->kind) {
     case PARE_TRAIN_UPDATE:
         outcome->updates++;
+        for (int i = 0; i < event->n_parts; i++)
+            outcome->part_so_far[i] += event->part[i] * task_update_size(event->update);
         if (outcome->stop_behind == (int)event->update)
             pare_interrupt(15);
         break;
@@ -106,6 +117,9 @@ static inline void note_event(void *context, const struct pare_train_event *even
             outcome->first_loss = event->loss;
         outcome->last_loss = event->loss;
         outcome->dev_loss[event->epoch % 8] = event->dev.loss;
+        memcpy(outcome->part, event->part, sizeof outcome->part);
+        memcpy(outcome->part_sum, outcome->part_so_far, sizeof outcome->part_sum);
+        memset(outcome->part_so_far, 0, sizeof outcome->part_so_far);
         outcome->epochs++;
         break;
     case PARE_TRAIN_RESUMED:
@@ -138,6 +152,9 @@ static inline void run_into(struct outcome *outcome, const struct pare_config *c
     make_task(&train, TASK_TRAIN, 1);
     make_task(&dev, TASK_DEV, 2);
     struct pare_train_options options = *given;
+    if (options.compressor)
+        memset(options.compressor->state, 0,
+               options.compressor->state_count * sizeof(float));
     if (!options.loss.run) {
         options.loss = pare_loss_cross_entropy();
         options.loss.run = counted_loss;

@@ -248,6 +248,53 @@ Test(evaluation, a_stop_waits_for_one_batch_at_most)
     folder_remove(&folder);
 }
 
+/* Its weights depend on how often it was asked to begin. */
+static enum pare_status count_updates(void *context, const float *values,
+                                      const size_t *start, uint64_t update,
+                                      uint64_t updates, struct pare_error *err)
+{
+    (void)values, (void)start, (void)update, (void)updates, (void)err;
+    ++*(float *)context;
+    return PARE_OK;
+}
+
+static enum pare_status stretch(void *context, size_t slot, size_t first, size_t n,
+                                const float *v, float *w, struct pare_error *err)
+{
+    (void)slot, (void)first, (void)err;
+    const struct pare_config config = config_of_task();
+    for (size_t k = 0; k < n * config.hidden; k++)
+        w[k] = v[k] * (1 + 0.01f * *(const float *)context);
+    return PARE_OK;
+}
+
+Test(evaluation, a_stop_within_an_update_takes_the_compressor_back)
+{
+    struct folder folder = folder_make();
+    struct pare_train_options options = restless();
+    options.epochs = 1;
+    options.accumulate = 5;
+    uint8_t covers[64] = {1}; /* the token embedding */
+    float count = 0;
+    struct pare_compressor compressor = {.context = &count,
+                                         .covers = covers,
+                                         .begin = count_updates,
+                                         .apply = stretch,
+                                         .state = &count,
+                                         .state_count = 1};
+    struct outcome plain = run_well(&options);
+    options.compressor = &compressor;
+    struct outcome whole = run_well(&options);
+    cr_assert_str_neq(whole.sha, plain.sha);
+    cr_assert_eq(count, 4);
+    options.state_path = folder_path(&folder, "state");
+    options.resume = 1;
+    for (int call = 1; call < 19; call += 4)
+        check_stop(&options, &whole, (struct outcome){.stop_within = call});
+    check_stop(&options, &whole, (struct outcome){.stop_behind = 2});
+    folder_remove(&folder);
+}
+
 Test(evaluation, scoring_stops_when_asked)
 {
     struct pare_config config = config_of_task();
