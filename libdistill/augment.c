@@ -12,7 +12,7 @@
 #include "runtime/base/rng.h"
 
 /* Streams of the seed: see params.c. One a variant, room for PARE_MAX_VARIANTS each. */
-#define AUGMENT_STREAM ((uint64_t)3 << 60)
+#define AUGMENT_STREAM ((uint64_t)4 << 60)
 #define NGRAM_WORDS 5
 #define EXAMPLES_OF_A_TILE 256
 

@@ -104,7 +104,7 @@ def augment(examples, near, o):
     for i, ids in enumerate(examples):
         seen = [ids]
         for v in range(o["variants"]):
-            new = variant(ids, near, o, (3 << 60) + (i << 20) + v)
+            new = variant(ids, near, o, (4 << 60) + (i << 20) + v)
             if new in seen:
                 dropped += 1
             else:
