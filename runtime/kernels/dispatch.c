@@ -1,6 +1,9 @@
 /* Which kernels each tier has, and the choice between the tiers. */
 #if defined(__x86_64__)
+#include <asm/prctl.h>
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -21,6 +24,7 @@ static void fill_scalar(struct pare_kernels *table)
     *table = pare_rows_scalar;
     table->gemm_f32 = pare_gemm_f32_scalar;
     table->gemm_u8s8 = pare_gemm_u8s8_scalar;
+    table->gemm_bf16 = pare_gemm_bf16_scalar;
     table->pack = pare_pack_scalar;
     table->pack_copy = pare_pack_copy_scalar;
 }
@@ -39,6 +43,7 @@ static void fill_avx2(struct pare_kernels *table)
     *table = pare_rows_avx2;
     table->gemm_f32 = pare_gemm_f32_avx2;
     table->gemm_u8s8 = pare_gemm_u8s8_avx2;
+    table->gemm_bf16 = pare_gemm_bf16_avx2;
     table->pack = pare_pack_avx2;
     table->pack_copy = pare_pack_copy_avx2;
 }
@@ -50,12 +55,37 @@ static int has_avx512(void)
            __builtin_cpu_supports("avx512vl");
 }
 
+#ifndef ARCH_REQ_XCOMP_PERM /* headers before Linux 5.16 */
+#define ARCH_REQ_XCOMP_PERM 0x1023
+#endif
+#define CPUID_7_EDX_AMX_BF16 (1u << 22)
+#define CPUID_7_EDX_AMX_TILE (1u << 24)
+#define CPUID_7_1_EAX_AVX512_BF16 (1u << 5)
+#define XCR0_TILES (3u << 17)
+#define TILE_DATA 18
+
+/* The tile registers are large, so Linux wants to be asked before a process uses them. */
+static int has_amx(void)
+{
+    unsigned eax, ebx, ecx, edx, states, high;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) ||
+        !(edx & CPUID_7_EDX_AMX_BF16) || !(edx & CPUID_7_EDX_AMX_TILE) ||
+        !__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) ||
+        !(eax & CPUID_7_1_EAX_AVX512_BF16))
+        return 0;
+    __asm__("xgetbv" : "=a"(states), "=d"(high) : "c"(0));
+    (void)high;
+    return (states & XCR0_TILES) == XCR0_TILES &&
+           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
+}
+
 static void fill_avx512(struct pare_kernels *table)
 {
     *table = pare_rows_avx512;
     table->gemm_f32 = pare_gemm_f32_avx512;
     table->gemm_u8s8 = __builtin_cpu_supports("avx512vnni") ? pare_gemm_u8s8_avx512vnni
                                                             : pare_gemm_u8s8_avx2;
+    table->gemm_bf16 = has_amx() ? pare_gemm_bf16_amx : pare_gemm_bf16_avx2;
     table->pack = pare_pack_avx512;
     table->pack_copy = pare_pack_copy_avx512;
 }
@@ -67,6 +97,7 @@ static void fill_neon(struct pare_kernels *table)
     *table = pare_rows_neon;
     table->gemm_f32 = pare_gemm_f32_neon;
     table->gemm_u8s8 = pare_gemm_u8s8_neon;
+    table->gemm_bf16 = pare_gemm_bf16_neon;
     table->pack = pare_pack_neon;
     table->pack_copy = pare_pack_copy_scalar;
 }

@@ -4,7 +4,8 @@
  * (dispatch.c shows on one screen what each tier replaces). Every tier gives the same
  * bits:
  *   - integer accumulators are exact;
- *   - a matrix product has one accumulator an output, k ascending, fused multiply-add;
+ *   - a matrix product has one accumulator an output, k ascending, fused multiply-add
+ *     (of operands in bfloat16: see struct pare_gemm_bf16);
  *   - a float reduction over a row uses PARE_LANES partial results, lane j taking the
  *     elements i = j (mod PARE_LANES) in ascending order (a missing element of the tail
  *     counts as the neutral one), then combined as a tree: lane j += lane j + 8, then
@@ -80,10 +81,39 @@ struct pare_gemm_u8s8 {
                 int m, struct pare_ahead ahead);
 };
 
+/* BF16: operands are rounded to bfloat16, products and sums are in float.
+ *
+ * Rounding: to nearest, ties to even; a magnitude below 2^-56 becomes 0. So products are
+ * multiples of 2^-126 and no sum of them is subnormal: whether a CPU flushes subnormal
+ * numbers does not show.
+ *
+ * Sums, in the order of Intel's TDPBF16PS: for each group of PARE_BF16_GROUP k,
+ * ascending, the products of even k go through one chain of fused multiply-adds from 0,
+ * those of odd k through another, and s = s + (even + odd), s starting from 0. */
+#define PARE_BF16_GROUP 32
+
+struct pare_gemm_bf16 {
+    const char *name;
+    int mr, nr;
+    size_t element; /* bytes of a packed operand */
+    /* Packs m (n) rows of kc floats, element k of row i at x[i * row + k * column], in
+     * tiles of mr (nr) rows behind each other. A tile takes mr (nr) times kc elements, kc
+     * rounded up to whole groups. */
+    void (*pack_a)(void *out, const float *x, size_t row, size_t column, size_t m,
+                   size_t kc);
+    void (*pack_b)(void *out, const float *x, size_t row, size_t column, size_t n,
+                   size_t kc);
+    /* c[i][j] = s or, with accumulate, c[i][j] + s, for m x n of c with row stride ldc;
+     * n <= nr, m is any number of rows. */
+    void (*run)(size_t kc, const void *a, const void *b, float *c, size_t ldc, size_t m,
+                size_t n, int accumulate);
+};
+
 struct pare_kernels {
     const char *tier; /* "scalar", "avx2", "avx512", "neon", "neondot" */
     struct pare_gemm_f32 gemm_f32;
     struct pare_gemm_u8s8 gemm_u8s8;
+    struct pare_gemm_bf16 gemm_bf16;
     /* Transposes n 32-bit words (floats, or groups of four bytes) of each of `rows` rows,
      * which start `stride` bytes apart: out[k * width + i] = word k of row i. Columns
      * between `rows` and `width` are not touched. */

@@ -8,6 +8,7 @@
 extern const struct pare_kernels pare_rows_scalar;
 extern const struct pare_gemm_f32 pare_gemm_f32_scalar;
 extern const struct pare_gemm_u8s8 pare_gemm_u8s8_scalar;
+extern const struct pare_gemm_bf16 pare_gemm_bf16_scalar;
 void pare_pack_scalar(void *out, size_t width, const void *in, size_t stride, size_t rows,
                       size_t n);
 void pare_pack_copy_scalar(void *out, size_t width, const void *in, size_t stride,
@@ -17,6 +18,7 @@ void pare_pack_copy_scalar(void *out, size_t width, const void *in, size_t strid
 extern const struct pare_kernels pare_rows_avx2;
 extern const struct pare_gemm_f32 pare_gemm_f32_avx2;
 extern const struct pare_gemm_u8s8 pare_gemm_u8s8_avx2;
+extern const struct pare_gemm_bf16 pare_gemm_bf16_avx2;
 void pare_pack_avx2(void *out, size_t width, const void *in, size_t stride, size_t rows,
                     size_t n);
 void pare_pack_copy_avx2(void *out, size_t width, const void *in, size_t stride,
@@ -24,6 +26,7 @@ void pare_pack_copy_avx2(void *out, size_t width, const void *in, size_t stride,
 extern const struct pare_kernels pare_rows_avx512;
 extern const struct pare_gemm_f32 pare_gemm_f32_avx512;
 extern const struct pare_gemm_u8s8 pare_gemm_u8s8_avx512vnni;
+extern const struct pare_gemm_bf16 pare_gemm_bf16_amx;
 void pare_pack_avx512(void *out, size_t width, const void *in, size_t stride, size_t rows,
                       size_t n);
 void pare_pack_copy_avx512(void *out, size_t width, const void *in, size_t stride,
@@ -34,6 +37,7 @@ void pare_pack_copy_avx512(void *out, size_t width, const void *in, size_t strid
 extern const struct pare_kernels pare_rows_neon;
 extern const struct pare_gemm_f32 pare_gemm_f32_neon;
 extern const struct pare_gemm_u8s8 pare_gemm_u8s8_neon;
+extern const struct pare_gemm_bf16 pare_gemm_bf16_neon;
 extern const struct pare_gemm_u8s8 pare_gemm_u8s8_neondot;
 void pare_pack_neon(void *out, size_t width, const void *in, size_t stride, size_t rows,
                     size_t n);

@@ -104,6 +104,8 @@ static enum pare_status bind_linear(const struct binder *b, int layer,
     PARE_TRY(join_biases(b, biases, n_parts, &bias));
     PARE_TRY(pare_linear_init(linear, weights, n_parts, bias, b->source->live,
                               &b->model->arena, b->err));
+    if (b->source->live && layer >= 0)
+        linear->precision = b->source->precision;
     b->model->memory_bytes += linear->packed_bytes;
     return PARE_OK;
 }
@@ -232,7 +234,7 @@ enum pare_status pare_model_open(const char *path, struct pare_model **out,
     struct pare_stored stored;
     PARE_TRY(pare_stored_open_container(path, &stored, err));
     struct pare_model *model = NULL;
-    struct pare_weight_source source = {find_stored, &stored, 0};
+    struct pare_weight_source source = {.find = find_stored, .context = &stored};
     enum pare_status status;
     PARE_TRY_OUT(pare_model_bind(&stored.config, &source, &model, err));
     model->ckpt = stored.ckpt;

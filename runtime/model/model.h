@@ -56,6 +56,7 @@ struct pare_weight_source {
                              struct pare_weight *weight, struct pare_error *err);
     void *context;
     int live; /* F32 weights that change between forwards (training): nothing is packed */
+    enum pare_precision precision; /* of the products of a live model's blocks */
 };
 
 /* Binds a model to weights that outlive it. */

@@ -38,6 +38,21 @@ enum pare_status pare_gemm(size_t M, size_t N, size_t K, struct pare_matrix A,
                            struct pare_arena *scratch,
                            struct pare_error *err) PARE_CHECKED;
 
+/* The same with A and B rounded to bfloat16, sums in float: the order of additions is
+ * that of struct pare_gemm_bf16 in kernels.h, over passes of 768 k, whose sums are added
+ * to C one after the other. The bits depend on nothing either. */
+enum pare_status pare_gemm_bf16(size_t M, size_t N, size_t K, struct pare_matrix A,
+                                struct pare_matrix B, float *C, size_t ldc,
+                                int accumulate, struct pare_arena *scratch,
+                                struct pare_error *err) PARE_CHECKED;
+
+/* What products of a training step are made of; master weights, sums and everything else
+ * stay in float. */
+enum pare_precision {
+    PARE_PRECISION_FP32,
+    PARE_PRECISION_BF16, /* pare_gemm_bf16: fast where the CPU has AMX, else emulated */
+};
+
 /* One product on the calling thread, for callers that are parallel themselves (attention
  * runs one sequence and head a task). `scratch` holds pare_gemm_one_scratch floats,
  * aligned to PARE_ALIGNMENT. */

@@ -241,6 +241,25 @@ static enum pare_status round_inputs(struct pare_linear_run *run,
     return PARE_OK;
 }
 
+void pare_linear_finish_row(const struct pare_linear_run *run, int part, float *sums,
+                            size_t row, size_t column, size_t n)
+{
+    const struct pare_kernels *kernels = run->kernels;
+    const float *bias = pare_linear_bias(run, part, column);
+    size_t at = row * run->linear->N + run->parts[part]->row + column;
+    if (run->residual) {
+        if (bias)
+            kernels->add(sums, bias, n);
+        kernels->add_to(run->Y + at, sums, run->residual + at, n);
+    } else if (run->act == PARE_ACT_NONE && bias) {
+        kernels->add_to(run->Y + at, sums, bias, n);
+    } else {
+        if (bias)
+            kernels->add(sums, bias, n);
+        kernels->activate(run->act, run->Y + at, sums, n);
+    }
+}
+
 /* `run` has everything but its parts: those are [first, first + count). */
 static enum pare_status run_parts(const struct pare_linear_run *run, int first, int count,
                                   struct pare_arena *scratch, struct pare_error *err)
@@ -257,7 +276,9 @@ static enum pare_status run_parts(const struct pare_linear_run *run, int first, 
     if (run->linear->live && run->linear->parts[first].weight.input_group)
         status = round_inputs(&f32, scratch, err);
     if (status == PARE_OK && run->M && f32.n_parts)
-        status = pare_linear_run_f32(&f32, scratch, err);
+        status = run->linear->precision == PARE_PRECISION_BF16
+                     ? pare_linear_run_bf16(&f32, scratch, err)
+                     : pare_linear_run_f32(&f32, scratch, err);
     pare_arena_release(scratch, mark);
     if (status == PARE_OK && run->M && i8.n_parts)
         status = pare_linear_run_i8(&i8, scratch, err);

@@ -10,13 +10,15 @@
  *                             (pare_kernels.quantize_u8)
  *   codes in groups           (grouped.h) kept as stored, decoded panel by panel into the
  *                             float kernels
- *   F32, changing (training)  not packed at all, packed on the fly by each product
+ *   F32, changing (training)  not packed at all, packed on the fly by each product, as
+ *                             float or rounded to bfloat16 (precision)
  */
 #ifndef PARE_TENSOR_LINEAR_H
 #define PARE_TENSOR_LINEAR_H
 
 #include "runtime/base/arena.h"
 #include "runtime/kernels/kernels.h"
+#include "runtime/tensor/gemm.h"
 #include "runtime/tensor/grouped.h"
 #include "runtime/tensor/tensor.h"
 
@@ -68,6 +70,7 @@ struct pare_linear {
     struct pare_linear_part parts[PARE_LINEAR_PARTS];
     size_t packed_bytes; /* memory beyond what the file's mapping holds */
     int live;            /* F32 that changes between products: nothing is packed */
+    enum pare_precision precision;      /* of a live linear; set after pare_linear_init */
     const struct pare_kernels *kernels; /* the tier it was packed for, and runs on */
 };
 

@@ -58,27 +58,6 @@ static size_t own_floats(const struct pare_linear_run *run, int part)
     return floats;
 }
 
-/* Row `row` of the output, `n` columns from `column` of the part: bias, then activation
- * or residual. */
-static void finish_row(const struct pare_linear_run *run, int part, float *sums,
-                       size_t row, size_t column, size_t n)
-{
-    const struct pare_kernels *kernels = run->kernels;
-    const float *bias = pare_linear_bias(run, part, column);
-    size_t at = row * run->linear->N + run->parts[part]->row + column;
-    if (run->residual) {
-        if (bias)
-            kernels->add(sums, bias, n);
-        kernels->add_to(run->Y + at, sums, run->residual + at, n);
-    } else if (run->act == PARE_ACT_NONE && bias) {
-        kernels->add_to(run->Y + at, sums, bias, n);
-    } else {
-        if (bias)
-            kernels->add(sums, bias, n);
-        kernels->activate(run->act, run->Y + at, sums, n);
-    }
-}
-
 static void run_task(const struct pare_linear_run *run, float *own, size_t number)
 {
     int part = pare_linear_part_of(run, &number);
@@ -112,7 +91,8 @@ static void run_task(const struct pare_linear_run *run, float *own, size_t numbe
     if (!K)
         memset(sums, 0, task.rows * ldc * sizeof *sums);
     for (size_t i = 0; i < task.rows; i++)
-        finish_row(run, part, sums + i * ldc, task.row + i, task.column, task.columns);
+        pare_linear_finish_row(run, part, sums + i * ldc, task.row + i, task.column,
+                               task.columns);
 }
 
 static void run_tasks(void *context, int worker, size_t begin, size_t end)

@@ -1,4 +1,5 @@
-/* The two ways a linear layer runs, private to linear.c: linear_f32.c, linear_i8.c. */
+/* The ways a linear layer runs, private to linear.c: linear_f32.c, linear_i8.c;
+ * linear_bf16.c is the first one's product in another precision. */
 #ifndef PARE_TENSOR_LINEAR_RUN_H
 #define PARE_TENSOR_LINEAR_RUN_H
 
@@ -33,9 +34,17 @@ struct pare_linear_run {
 enum pare_status pare_linear_run_f32(struct pare_linear_run *run,
                                      struct pare_arena *scratch,
                                      struct pare_error *err) PARE_CHECKED;
+enum pare_status pare_linear_run_bf16(struct pare_linear_run *run,
+                                      struct pare_arena *scratch,
+                                      struct pare_error *err) PARE_CHECKED;
 enum pare_status pare_linear_run_i8(struct pare_linear_run *run,
                                     struct pare_arena *scratch,
                                     struct pare_error *err) PARE_CHECKED;
+
+/* `sums`, row `row` of part `part` and `n` columns from `column` of it, becomes output:
+ * bias, then activation or residual. The sums are overwritten. */
+void pare_linear_finish_row(const struct pare_linear_run *run, int part, float *sums,
+                            size_t row, size_t column, size_t n);
 
 /* Inputs k .. k + n (k a multiple of 32) of row `row` of a weight that is not I8 with one
  * scale a row, as floats. */

@@ -88,6 +88,15 @@ struct product {
     float *own;
 };
 
+static void run_gemm_bf16(void *context)
+{
+    struct product *p = context;
+    struct pare_error err;
+    must(pare_gemm_bf16(p->M, p->N, p->K, p->A, p->B, p->C, p->N, p->accumulate,
+                        p->scratch, &err),
+         &err);
+}
+
 static void run_gemm(void *context)
 {
     struct product *p = context;
@@ -108,7 +117,7 @@ static void run_small(void *context)
                       p->own);
 }
 
-static void bench_products(struct pare_arena *scratch)
+static void bench_products(int bf16, struct pare_arena *scratch)
 {
     static const size_t shapes[][3] = {
         {416, 768, 768},   {416, 3072, 768},  {416, 768, 3072}, {2048, 768, 768},
@@ -128,11 +137,12 @@ static void bench_products(struct pare_arena *scratch)
             p.B = t & 2 ? pare_transposed(b, p.K) : pare_rows(b, p.N);
             p.C = floats(&arena, p.M * p.N, 1e-3f);
             char name[64];
-            snprintf(name, sizeof name, "gemm %s%s %zu x %zu x %zu%s", t & 1 ? "T" : "N",
-                     t & 2 ? "T" : "N", p.M, p.N, p.K,
-                     p.accumulate ? " accumulating" : "");
+            snprintf(name, sizeof name, "gemm%s %s%s %zu x %zu x %zu%s",
+                     bf16 ? " bf16" : "", t & 1 ? "T" : "N", t & 2 ? "T" : "N", p.M, p.N,
+                     p.K, p.accumulate ? " accumulating" : "");
             double operations = 2.0 * (double)p.M * (double)p.N * (double)p.K;
-            print_rate(name, measure(run_gemm, &p, operations, 0), operations);
+            print_rate(name, measure(bf16 ? run_gemm_bf16 : run_gemm, &p, operations, 0),
+                       operations);
             pare_arena_free(&arena);
         }
 }
@@ -280,7 +290,9 @@ int main(int argc, char **argv)
     if (!*only || strstr(only, "att"))
         bench_attention();
     if (!*only || strstr(only, "gemm"))
-        bench_products(&scratch);
+        bench_products(0, &scratch);
+    if (!*only || strstr(only, "bf16"))
+        bench_products(1, &scratch);
     pare_arena_free(&scratch);
     return 0;
 }

@@ -42,7 +42,7 @@ enum pare_status random_model_make(const struct pare_config *config, uint64_t se
         for (uint64_t k = 0; k < pare_slot_elements(slot); k++)
             *w++ = centre + spread * pare_rng_normal(&rng);
     }
-    struct pare_weight_source source = {find, out, live};
+    struct pare_weight_source source = {.find = find, .context = out, .live = live};
     return pare_model_bind(config, &source, &out->model, err);
 }
 
