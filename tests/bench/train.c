@@ -5,8 +5,8 @@
  * threads, which other work on the machine does not enter. train_rounds.py runs it in
  * turns with torch_step.py.
  *
- *     bench_train [distilbert|student|minilm] [threads [batch [tokens [steps
- * [dropout]]]]]
+ *     bench_train [distilbert|student|minilm] [threads [batch [tokens
+ *                 [steps [dropout]]]]]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,9 +132,14 @@ static enum pare_status step(struct bench *b, uint64_t number, size_t batch,
     PARE_TRY(pare_forward(b->model, &packed, &dropout, &b->acts, err));
     const double t2 = now();
     const struct pare_loss loss = pare_loss_cross_entropy();
-    const struct pare_loss_input input = {&b->params->config, &packed,
-                                          &b->acts,           b->batcher.labels,
-                                          b->batcher.example, 1.0f / (float)batch};
+    const struct pare_loss_input input = {
+        .config = &b->params->config,
+        .batch = &packed,
+        .acts = &b->acts,
+        .labels = b->batcher.labels,
+        .example = b->batcher.example,
+        .scale = 1.0f / (float)batch,
+    };
     const struct pare_loss_grads grads = {.logits = b->dlogits};
     double sum = 0, norm;
     PARE_TRY(loss.run(loss.context, &input, &grads, &sum, err));
@@ -232,8 +237,8 @@ static void print(const struct setting *setting, const struct pare_config *confi
         "\"peak_rss_mb\": %.0f}\n",
         pare_kernels()->tier, setting->name, setting->threads, ms[WHOLE],
         1e3 * B / ms[WHOLE], ms[REFRESH], ms[FORWARD], ms[BACKWARD], ms[UPDATE],
-        1e3 * b->settle, 1e-9 * macs, 1e-9 * macs_whole(config, B, n), 1e-9 * flops,
-        1e-9 * peak, flops / peak, (double)usage.ru_maxrss * 1024e-6);
+        1e3 * b->settle, ms[PROCESSOR], 1e-9 * macs, 1e-9 * macs_whole(config, B, n),
+        1e-9 * flops, 1e-9 * peak, flops / peak, (double)usage.ru_maxrss * 1024e-6);
 }
 
 int main(int argc, char **argv)
