@@ -23,6 +23,8 @@ enum pare_status pare_compressed_init(struct pare_compressed *c,
         compressor->extras[i].value = params->value + params->start[slot];
         compressor->extras[i].grad = params->grad + params->start[slot];
     }
+    if (compressor->placed)
+        compressor->placed(compressor->context);
     return PARE_OK;
 }
 

@@ -51,8 +51,8 @@ struct pare_train_options {
     const char *state_path;             /* resume file, NULL: none */
     int resume;                         /* continue from it if it is there */
     uint64_t checkpoint_every;          /* updates between writes of it; 0: ten minutes */
-    struct pare_compressor *compressor; /* of the weights, or NULL; its identity goes into
-                                           loss_identity */
+    struct pare_compressor *compressor; /* of the weights, or NULL; what it does is part
+                                           of loss_identity */
     struct pare_loss loss;              /* run NULL: cross-entropy */
     const char *loss_identity; /* what else decides the loss, for the resume file */
 };

@@ -25,20 +25,31 @@ struct job {
     unsigned char *data;
     float *scale;
     struct pare_quant_error *rows; /* [N] */
+    float *out;                    /* [N, K], for rounding */
 };
+
+static float scale_i8(const float *w, size_t K)
+{
+    float largest = 0;
+    for (size_t k = 0; k < K; k++)
+        largest = fabsf(w[k]) > largest ? fabsf(w[k]) : largest;
+    return largest / 127.0f; /* 0 also when it underflows */
+}
+
+static float code_i8(float w, float scale)
+{
+    const float q = scale > 0 ? rintf(w / scale) : 0.0f;
+    return q > 127.0f ? 127.0f : q < -127.0f ? -127.0f : q;
+}
 
 static void quantize_row_i8(const struct job *job, size_t n)
 {
     const float *w = job->W + n * job->K;
     int8_t *codes = (int8_t *)(job->data + n * job->K);
     struct pare_quant_error error = {0};
-    float largest = 0;
-    for (size_t k = 0; k < job->K; k++)
-        largest = fabsf(w[k]) > largest ? fabsf(w[k]) : largest;
-    const float scale = largest / 127.0f; /* 0 also when it underflows */
+    const float scale = scale_i8(w, job->K);
     for (size_t k = 0; k < job->K; k++) {
-        float q = scale > 0 ? rintf(w[k] / scale) : 0.0f;
-        q = q > 127.0f ? 127.0f : q < -127.0f ? -127.0f : q;
+        const float q = code_i8(w[k], scale);
         pare_quant_error_add(&error, w[k], q * scale);
         codes[k] = q == q ? (int8_t)q : 0;
     }
@@ -103,28 +114,74 @@ enum pare_status pare_quant_error_sum(const struct pare_quant_rows *rows,
     return PARE_OK;
 }
 
+static enum pare_status open_job(struct job *job, struct pare_error *err)
+{
+    job->info = pare_dtype_info(job->type);
+    if (!job->info || (!job->info->is_float && job->type != PARE_I8) ||
+        job->type == PARE_F64)
+        return pare_fail(err, PARE_ERR_USAGE, "round to nearest knows no type %d",
+                         job->type);
+    if (job->K % job->info->block)
+        return pare_fail(err, PARE_ERR_USAGE, "rows of %zu are no multiple of %s's %u",
+                         job->K, job->info->name, job->info->block);
+    job->row_bytes = job->K / job->info->block * job->info->block_bytes;
+    return PARE_OK;
+}
+
 enum pare_status pare_rtn_quantize(enum pare_dtype type,
                                    const struct pare_quant_rows *rows, void *data,
                                    float *scale, struct pare_quant_error *error,
                                    struct pare_error *err)
 {
     struct job job = {.type = type,
-                      .info = pare_dtype_info(type),
                       .W = rows->W,
                       .N = rows->N,
                       .K = rows->K,
                       .data = data,
                       .scale = scale};
-    if (!job.info || (!job.info->is_float && type != PARE_I8) || type == PARE_F64)
-        return pare_fail(err, PARE_ERR_USAGE, "round to nearest knows no type %d", type);
-    if (job.K % job.info->block)
-        return pare_fail(err, PARE_ERR_USAGE, "rows of %zu are no multiple of %s's %u",
-                         job.K, job.info->name, job.info->block);
-    job.row_bytes = job.K / job.info->block * job.info->block_bytes;
+    PARE_TRY(open_job(&job, err));
     PARE_TRY(pare_alloc(&job.rows, job.N, sizeof *job.rows, err));
     pare_parallel_for(job.N, ROW_TILE, quantize_rows, &job);
     enum pare_status status =
         pare_quant_error_sum(rows, job.rows, job.info->name, error, err);
     pare_free(job.rows);
     return status;
+}
+
+static void round_row_i8(const struct job *job, size_t n)
+{
+    const float *w = job->W + n * job->K;
+    float *out = job->out + n * job->K;
+    const float scale = scale_i8(w, job->K);
+    for (size_t k = 0; k < job->K; k++)
+        out[k] = code_i8(w[k], scale) * scale;
+}
+
+static void round_row_encoded(const struct job *job, size_t n)
+{
+    unsigned char stored[CHUNK * sizeof(float)];
+    for (size_t k = 0; k < job->K; k += CHUNK) {
+        const size_t at = n * job->K + k, count = job->K - k < CHUNK ? job->K - k : CHUNK;
+        pare_row_encode(job->type, job->W + at, stored, count);
+        pare_row_decode(job->type, stored, job->out + at, count);
+    }
+}
+
+static void round_rows(void *context, size_t begin, size_t end)
+{
+    const struct job *job = context;
+    for (size_t n = begin; n < end; n++)
+        if (job->type == PARE_I8)
+            round_row_i8(job, n);
+        else
+            round_row_encoded(job, n);
+}
+
+enum pare_status pare_rtn_round(enum pare_dtype type, const float *W, size_t N, size_t K,
+                                float *out, struct pare_error *err)
+{
+    struct job job = {.type = type, .W = W, .N = N, .K = K, .out = out};
+    PARE_TRY(open_job(&job, err));
+    pare_parallel_for(N, ROW_TILE, round_rows, &job);
+    return PARE_OK;
 }

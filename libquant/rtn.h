@@ -71,6 +71,10 @@ enum pare_status pare_rtn_quantize(enum pare_dtype type,
                                    float *scale, struct pare_quant_error *error,
                                    struct pare_error *err) PARE_CHECKED;
 
+/* The floats that the stored rows decode to, into out (may be W): for training. */
+enum pare_status pare_rtn_round(enum pare_dtype type, const float *W, size_t N, size_t K,
+                                float *out, struct pare_error *err) PARE_CHECKED;
+
 #ifdef __cplusplus
 }
 #endif

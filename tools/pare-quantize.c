@@ -8,59 +8,19 @@
 
 /* --- What is to be done --- */
 
-/* "GLOB=SCHEME": the last "=" separates. */
-static enum pare_status parse_override(const char *text, struct pare_arena *arena,
-                                       struct pare_scheme_rule *rule,
-                                       struct pare_error *err)
-{
-    const char *equals = strrchr(text, '=');
-    char *glob;
-    if (!equals || equals == text)
-        return pare_fail(err, PARE_ERR_USAGE,
-                         "--override \"%.128s\": expected GLOB=SCHEME", text);
-    PARE_TRY(pare_arena_strndup(arena, &glob, text, (size_t)(equals - text), err));
-    rule->glob = glob;
-    enum pare_status status = pare_scheme_by_name(equals + 1, &rule->scheme, err);
-    return status == PARE_OK ? status
-                             : pare_fail_in(err, status, "--override \"%.128s\"", text);
-}
-
 static enum pare_status decide(struct quantize_work *w)
 {
-    const struct quantize_options *o = w->o;
-    struct pare_arena *arena = &w->stored.arena;
-    const size_t count = w->stored.plan.count;
-    struct pare_scheme_options options =
-        pare_scheme_defaults((enum pare_scheme)o->scheme);
-    struct pare_scheme_rule *rules;
+    struct pare_stored *stored = &w->stored;
+    const size_t count = stored->plan.count;
     struct pare_weight *now;
-    options.strict = o->strict;
-    options.group_size = o->group_size;
-    options.asymmetric = o->asymmetric;
-    if (o->embeddings >= 0)
-        options.embeddings = (enum pare_scheme)o->embeddings;
-    options.n_rules = o->override.count + o->skip.count;
-    PARE_TRY(pare_arena_alloc(arena, &rules, options.n_rules, sizeof *rules, w->err));
-    for (size_t i = 0; i < o->override.count; i++)
-        PARE_TRY(parse_override(o->override.items[i], arena, &rules[i], w->err));
-    for (size_t i = 0; i < o->skip.count; i++)
-        rules[o->override.count + i] =
-            (struct pare_scheme_rule){o->skip.items[i], PARE_SCHEME_KEEP};
-    options.rules = rules;
-    PARE_TRY(pare_arena_alloc(arena, &now, count, sizeof *now, w->err));
+    PARE_TRY(pare_arena_alloc(&stored->arena, &now, count, sizeof *now, w->err));
     for (size_t i = 0; i < count; i++)
-        now[i] = pare_stored_weight(&w->stored, i);
-    PARE_TRY(pare_arena_alloc(arena, &w->items, count, sizeof *w->items, w->err));
-    PARE_TRY(pare_arena_alloc(arena, &w->errors, count, sizeof *w->errors, w->err));
+        now[i] = pare_stored_weight(stored, i);
+    PARE_TRY(
+        pare_arena_alloc(&stored->arena, &w->errors, count, sizeof *w->errors, w->err));
     memset(w->errors, 0, count * sizeof *w->errors);
-    PARE_TRY(pare_scheme_decide(&w->stored.plan, now, &options, w->items, w->err));
-    int groups = o->group_size < 0 && !o->asymmetric;
-    for (size_t i = 0; i < count; i++)
-        groups |= w->items[i].grid.bits;
-    return groups ? PARE_OK
-                  : pare_fail(w->err, PARE_ERR_USAGE,
-                              "--group-size and --asymmetric are for int2 to int6 and "
-                              "ternary, and no tensor is to become one of these");
+    return scheme_options_decide(&w->o->format, &stored->plan, now, &stored->arena,
+                                 &w->items, w->err);
 }
 
 static uint64_t bytes_now(const struct pare_stored *stored, size_t i)
@@ -117,29 +77,10 @@ static void print_plan(const struct quantize_work *w)
 
 /* --- Metadata --- */
 
-static int add_list(cJSON *object, const char *key, const struct pare_cli_list *list)
-{
-    if (!list->count)
-        return 1;
-    cJSON *items = cJSON_CreateStringArray(list->items, (int)list->count);
-    return items && cJSON_AddItemToObject(object, key, items);
-}
-
 static cJSON *options_json(const struct quantize_options *o)
 {
     cJSON *json = cJSON_CreateObject();
-    int made = json && cJSON_AddStringToObject(json, "scheme",
-                                               pare_scheme_names[o->scheme]) != NULL;
-    if (made && o->embeddings >= 0)
-        made = cJSON_AddStringToObject(json, "embeddings",
-                                       pare_scheme_names[o->embeddings]) != NULL;
-    if (made && o->group_size >= 0)
-        made = cJSON_AddNumberToObject(json, "group_size", o->group_size) != NULL;
-    if (made && o->asymmetric)
-        made = cJSON_AddTrueToObject(json, "asymmetric") != NULL;
-    made = made && add_list(json, "override", &o->override) &&
-           add_list(json, "skip", &o->skip);
-    if (made)
+    if (json && scheme_options_history(&o->format, json))
         return json;
     cJSON_Delete(json);
     return NULL;
@@ -149,7 +90,7 @@ static enum pare_status make_meta(const struct quantize_work *w, const char *sha
                                   struct pare_meta *meta)
 {
     const struct pare_meta *from = &w->stored.ckpt->meta;
-    const enum pare_scheme scheme = (enum pare_scheme)w->o->scheme;
+    const enum pare_scheme scheme = (enum pare_scheme)w->o->format.scheme;
     const char *name = pare_scheme_name(scheme);
     for (size_t i = 0; i < from->count; i++)
         PARE_TRY(pare_meta_copy_value(meta, &from->values[i], w->err));
@@ -171,7 +112,11 @@ static enum pare_status write_container(struct quantize_work *w, const char *sha
     enum pare_status status;
     PARE_TRY_OUT(make_meta(w, sha256, &meta));
     PARE_TRY_OUT(pare_gguf_writer_open(w->cli->output, &meta, &writer, w->err));
-    PARE_TRY_OUT(quantize_tensors(w, writer));
+    status = quantize_tensors(w, writer);
+    if (status != PARE_OK) {
+        status = pare_fail_in(w->err, status, "%s", w->stored.ckpt->path);
+        goto out;
+    }
     status = pare_gguf_writer_commit(writer, w->err);
     writer = NULL;
 out:
@@ -251,7 +196,7 @@ static void tell_result(const struct quantize_work *w)
     char before[24], after[24];
     pare_cli_info(
         w->cli, "%s: %s, tensors %s -> %s (%.3fx, %.2f bits a weight), error %.3f %%",
-        w->cli->output, pare_scheme_name((enum pare_scheme)w->o->scheme),
+        w->cli->output, pare_scheme_name((enum pare_scheme)w->o->format.scheme),
         pare_cli_bytes(t.before, before), pare_cli_bytes(t.after, after),
         (double)t.after / (double)t.before, 8.0 * (double)t.after / (double)t.parameters,
         100 * pare_quant_error_relative(&all));
@@ -290,7 +235,7 @@ static enum pare_status quantize(struct quantize_work *w)
 static enum pare_status run(struct pare_cli *cli, void *context, struct pare_error *err)
 {
     struct quantize_work w = {.cli = cli, .o = context, .err = err};
-    if (w.o->scheme < 0)
+    if (w.o->format.scheme < 0)
         return pare_fail(err, PARE_ERR_USAGE,
                          "--scheme is needed: int8, int2 to int6, ternary, q8_0, q4_0, "
                          "q4_1, f16 or bf16");
@@ -304,27 +249,13 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
 
 int main(int argc, char **argv)
 {
-    struct quantize_options o = {.scheme = -1, .embeddings = -1, .group_size = -1};
+    struct quantize_options o = {.format = scheme_options_default()};
     const struct pare_cli_option options[] = {
-        PARE_CLI_CHOICE('s', "scheme", "SCHEME", &o.scheme, pare_scheme_names,
+        PARE_CLI_CHOICE('s', "scheme", "SCHEME", &o.format.scheme, pare_scheme_names,
                         "number format of the matrices"),
-        PARE_CLI_CHOICE(0, "embeddings", "SCHEME", &o.embeddings, pare_scheme_names,
-                        "that of the token and position embeddings, when it is another"),
-        PARE_CLI_INT(0, "group-size", "N", &o.group_size, 0, PARE_GROUP_MOST,
-                     "weights that share a scale in int2 to int6 and ternary: a multiple "
-                     "of 32, or 0 for a whole row (ternary: the whole tensor); 32 when "
-                     "not given (ternary: 0)"),
-        PARE_CLI_FLAG(0, "asymmetric", &o.asymmetric,
-                      "store a zero point beside each scale of int2 to int6"),
-        PARE_CLI_STRINGS(0, "override", "GLOB=SCHEME", &o.override,
-                         "that of the tensors whose names match; the last match counts"),
-        PARE_CLI_STRINGS(0, "skip", "GLOB", &o.skip,
-                         "leave the tensors whose names match as they are"),
+        SCHEME_OPTIONS(&o.format),
         PARE_CLI_FLAG('n', "dry-run", &o.dry_run,
                       "print each tensor's planned type and size, write nothing"),
-        PARE_CLI_FLAG(0, "strict", &o.strict,
-                      "fail when a tensor's rows do not fit the blocks of its scheme, "
-                      "instead of storing it as f16"),
         PARE_CLI_STRING(0, "json", "FILE", &o.json,
                         "write sizes and errors of all tensors to FILE"),
         PARE_CLI_END,

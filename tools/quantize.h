@@ -2,25 +2,24 @@
 #ifndef PARE_TOOLS_QUANTIZE_H
 #define PARE_TOOLS_QUANTIZE_H
 
+#include "libquant/fake.h"
 #include "libquant/scheme.h"
 #include "runtime/checkpoint/gguf_writer.h"
 #include "runtime/model/stored.h"
-#include "tools/cli.h"
+#include "tools/scheme_options.h"
 
 struct quantize_options {
-    int scheme, embeddings; /* enum pare_scheme, -1: not given */
-    int group_size;         /* -1: not given */
-    int asymmetric;
-    struct pare_cli_list skip, override;
-    int dry_run, strict;
+    struct scheme_options format;
+    int dry_run;
     const char *json;
 };
 
 struct quantize_work {
     struct pare_cli *cli;
-    const struct quantize_options *o;
+    const struct quantize_options *o; /* of pare-quantize */
     struct pare_stored stored;
     struct pare_scheme_item *items;  /* [plan.count] */
+    const struct pare_fake *fake;    /* that the tensors were trained with, or NULL */
     struct pare_quant_error *errors; /* [plan.count], of the quantised ones */
     struct pare_error *err;
 };

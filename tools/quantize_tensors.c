@@ -101,21 +101,21 @@ static enum pare_status quantize_slice(struct quantize_work *w, size_t i,
     const size_t at = n * row_groups(&w->items[i], K);
     const struct pare_quant_rows slice = {b->W, rows, K, n};
     PARE_TRY(decode_slice(w, tensor, n, rows, b));
+    const struct pare_grid_codes codes = {b->codes, b->scale + 2 * at,
+                                          grid->asymmetric ? b->zero + at : NULL};
+    const struct pare_learned *learned = w->fake ? pare_fake_learned(w->fake, i) : NULL;
     enum pare_status status;
-    if (grid->bits)
-        status = pare_grid_store(
-            grid, &slice,
-            &(struct pare_grid_codes){b->codes, b->scale + 2 * at,
-                                      grid->asymmetric ? b->zero + at : NULL},
-            &w->errors[i], w->err);
+    if (learned)
+        status = pare_learned_store(learned, &slice, &codes, &w->errors[i], w->err);
+    else if (grid->bits)
+        status = pare_grid_store(grid, &slice, &codes, &w->errors[i], w->err);
     else
         status = pare_rtn_quantize(
             w->items[i].type, &slice, b->codes,
             w->items[i].type == PARE_I8 ? (float *)(void *)b->scale + at : NULL,
             &w->errors[i], w->err);
     return status == PARE_OK ? status
-                             : pare_fail_in(w->err, status, "%s: tensor %s",
-                                            w->stored.ckpt->path, tensor->name);
+                             : pare_fail_in(w->err, status, "tensor %s", tensor->name);
 }
 
 static enum pare_status quantize_matrix(struct quantize_work *w, size_t i,

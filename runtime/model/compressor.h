@@ -25,7 +25,6 @@ struct pare_compressor_extra {
 
 struct pare_compressor {
     void *context;
-    const char *identity;      /* what it does: a run with another one is not resumed */
     const uint8_t *covers;     /* [plan.count] matrices it compresses */
     const size_t *input_group; /* [plan.count] see pare_weight.input_group; NULL: none */
     /* Before update `update` of `updates` (counted from 0), for schedules; or NULL.
@@ -40,6 +39,8 @@ struct pare_compressor {
      * extras, which were zeroed; or NULL. */
     enum pare_status (*backward)(void *context, size_t slot, size_t first, size_t n,
                                  const float *v, float *grad, struct pare_error *err);
+    /* Called when a run has placed the extras (value and grad are set); or NULL. */
+    void (*placed)(void *context);
     struct pare_compressor_extra *extras;
     size_t n_extras;
     /* What `begin` remembers between updates, for the resume file: count floats. */

@@ -1,0 +1,89 @@
+#include "tools/scheme_options.h"
+
+#include <string.h>
+
+struct scheme_options scheme_options_default(void)
+{
+    return (struct scheme_options){.scheme = -1, .embeddings = -1, .group_size = -1};
+}
+
+/* "GLOB=SCHEME": the last "=" separates. */
+static enum pare_status parse_override(const char *text, struct pare_arena *arena,
+                                       struct pare_scheme_rule *rule,
+                                       struct pare_error *err)
+{
+    const char *equals = strrchr(text, '=');
+    char *glob;
+    if (!equals || equals == text)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--override \"%.128s\": expected GLOB=SCHEME", text);
+    PARE_TRY(pare_arena_strndup(arena, &glob, text, (size_t)(equals - text), err));
+    rule->glob = glob;
+    enum pare_status status = pare_scheme_by_name(equals + 1, &rule->scheme, err);
+    return status == PARE_OK ? status
+                             : pare_fail_in(err, status, "--override \"%.128s\"", text);
+}
+
+static enum pare_status make_rules(const struct scheme_options *o,
+                                   struct pare_arena *arena,
+                                   struct pare_scheme_options *options,
+                                   struct pare_error *err)
+{
+    struct pare_scheme_rule *rules;
+    options->n_rules = o->override.count + o->skip.count;
+    PARE_TRY(pare_arena_alloc(arena, &rules, options->n_rules, sizeof *rules, err));
+    for (size_t i = 0; i < o->override.count; i++)
+        PARE_TRY(parse_override(o->override.items[i], arena, &rules[i], err));
+    for (size_t i = 0; i < o->skip.count; i++)
+        rules[o->override.count + i] =
+            (struct pare_scheme_rule){o->skip.items[i], PARE_SCHEME_KEEP};
+    options->rules = rules;
+    return PARE_OK;
+}
+
+enum pare_status
+scheme_options_decide(const struct scheme_options *o, const struct pare_plan *plan,
+                      const struct pare_weight *now, struct pare_arena *arena,
+                      struct pare_scheme_item **items, struct pare_error *err)
+{
+    struct pare_scheme_options options =
+        pare_scheme_defaults((enum pare_scheme)o->scheme);
+    options.strict = o->strict;
+    options.group_size = o->group_size;
+    options.asymmetric = o->asymmetric;
+    if (o->embeddings >= 0)
+        options.embeddings = (enum pare_scheme)o->embeddings;
+    PARE_TRY(make_rules(o, arena, &options, err));
+    PARE_TRY(pare_arena_alloc(arena, items, plan->count, sizeof **items, err));
+    PARE_TRY(pare_scheme_decide(plan, now, &options, *items, err));
+    int groups = o->group_size < 0 && !o->asymmetric;
+    for (size_t i = 0; i < plan->count; i++)
+        groups |= (*items)[i].grid.bits;
+    return groups ? PARE_OK
+                  : pare_fail(err, PARE_ERR_USAGE,
+                              "--group-size and --asymmetric are for int2 to int6 and "
+                              "ternary, and no tensor is to become one of these");
+}
+
+static int add_list(cJSON *object, const char *key, const struct pare_cli_list *list)
+{
+    if (!list->count)
+        return 1;
+    cJSON *items = cJSON_CreateStringArray(list->items, (int)list->count);
+    return items && cJSON_AddItemToObject(object, key, items);
+}
+
+int scheme_options_history(const struct scheme_options *o, cJSON *json)
+{
+    int ok =
+        cJSON_AddStringToObject(json, "scheme", pare_scheme_names[o->scheme]) != NULL;
+    if (ok && o->embeddings >= 0)
+        ok = cJSON_AddStringToObject(json, "embeddings",
+                                     pare_scheme_names[o->embeddings]) != NULL;
+    if (ok && o->group_size >= 0)
+        ok = cJSON_AddNumberToObject(json, "group_size", o->group_size) != NULL;
+    if (ok && o->asymmetric)
+        ok = cJSON_AddTrueToObject(json, "asymmetric") != NULL;
+    return ok && add_list(json, "override", &o->override) &&
+           add_list(json, "skip", &o->skip);
+}

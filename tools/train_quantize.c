@@ -1,0 +1,168 @@
+#include "tools/train_quantize.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/model/container.h"
+#include "tools/quantize.h"
+
+struct train_quantize_options train_quantize_options_default(void)
+{
+    return (struct train_quantize_options){.format = scheme_options_default()};
+}
+
+static enum pare_status check_options(const struct train_quantize_options *o,
+                                      struct pare_error *err)
+{
+    const struct scheme_options *f = &o->format;
+    if (f->scheme >= 0)
+        return PARE_OK;
+    if (o->learned || f->embeddings >= 0 || f->group_size >= 0 || f->asymmetric ||
+        f->skip.count || f->override.count || f->strict)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "options of the number format say nothing without --qat SCHEME");
+    return PARE_OK;
+}
+
+enum pare_status train_quantize_init(struct train_quantize *q,
+                                     const struct train_quantize_options *o,
+                                     const struct pare_config *config,
+                                     struct pare_error *err)
+{
+    *q = (struct train_quantize){.o = o};
+    PARE_TRY(check_options(o, err));
+    if (o->format.scheme < 0)
+        return PARE_OK;
+    struct pare_weight *now;
+    PARE_TRY(pare_plan_make(config, &q->arena, &q->plan, err));
+    PARE_TRY(pare_arena_alloc(&q->arena, &now, q->plan.count, sizeof *now, err));
+    for (size_t i = 0; i < q->plan.count; i++) {
+        const struct pare_slot *slot = &q->plan.slots[i];
+        now[i] = (struct pare_weight){
+            .type = PARE_F32,
+            .N = slot->n_dims == 2 ? (size_t)slot->shape[0] : 1,
+            .K = (size_t)slot->shape[slot->n_dims - 1],
+        };
+    }
+    PARE_TRY(scheme_options_decide(&o->format, &q->plan, now, &q->arena, &q->items, err));
+    return pare_fake_new(&q->plan, q->items, o->learned, &q->fake, err);
+}
+
+void train_quantize_free(struct train_quantize *q)
+{
+    pare_fake_free(q->fake);
+    pare_arena_free(&q->arena);
+    *q = (struct train_quantize){0};
+}
+
+struct pare_compressor *train_quantize_compressor(const struct train_quantize *q)
+{
+    return q->fake ? pare_fake_compressor(q->fake) : NULL;
+}
+
+size_t train_quantize_extras(const struct train_quantize *q, struct pare_extra *extras,
+                             size_t n)
+{
+    const struct pare_compressor *compressor = train_quantize_compressor(q);
+    for (size_t i = 0; compressor && i < compressor->n_extras; i++) {
+        const struct pare_compressor_extra *from = &compressor->extras[i];
+        extras[n] = (struct pare_extra){.rows = from->rows, .columns = from->columns};
+        memcpy(extras[n++].name, from->name, sizeof from->name);
+    }
+    return n;
+}
+
+void train_quantize_start(struct train_quantize *q, struct pare_params *params)
+{
+    const struct pare_compressor *compressor = train_quantize_compressor(q);
+    if (!compressor)
+        return;
+    pare_fake_start(q->fake, params->value, params->start);
+    const size_t first = params->plan.count - compressor->n_extras;
+    for (size_t i = 0; i < compressor->n_extras; i++) {
+        const struct pare_compressor_extra *extra = &compressor->extras[i];
+        memcpy(params->value + params->start[first + i], extra->start,
+               extra->rows * extra->columns * sizeof(float));
+    }
+}
+
+/* --- The container ---------------------------------------------------------------- */
+
+/* The trained values as if they lay in a checkpoint. */
+static enum pare_status as_stored(const struct pare_params *params,
+                                  struct pare_arena *arena, struct pare_stored *stored,
+                                  struct pare_error *err)
+{
+    const size_t count = params->n_model;
+    struct pare_tensor *tensors;
+    *stored = (struct pare_stored){.config = params->config, .plan = params->plan};
+    stored->plan.count = count;
+    PARE_TRY(pare_arena_alloc(arena, &tensors, count, sizeof *tensors, err));
+    PARE_TRY(pare_arena_alloc(arena, &stored->tensors, count, sizeof(void *), err));
+    PARE_TRY(pare_arena_alloc(arena, &stored->scales, count, sizeof(void *), err));
+    PARE_TRY(pare_arena_alloc(arena, &stored->zeros, count, sizeof(void *), err));
+    memset(stored->scales, 0, count * sizeof(void *));
+    memset(stored->zeros, 0, count * sizeof(void *));
+    for (size_t i = 0; i < count; i++) {
+        const struct pare_slot *slot = &params->plan.slots[i];
+        tensors[i] = (struct pare_tensor){
+            .name = slot->name,
+            .type = PARE_F32,
+            .n_dims = slot->n_dims,
+            .bytes = pare_slot_elements(slot) * sizeof(float),
+            .data = params->value + params->start[i],
+        };
+        memcpy(tensors[i].shape, slot->shape,
+               (size_t)slot->n_dims * sizeof slot->shape[0]);
+        stored->tensors[i] = &tensors[i];
+    }
+    return PARE_OK;
+}
+
+static enum pare_status write_tensors(struct quantize_work *work, struct pare_meta *meta,
+                                      struct pare_arena *arena)
+{
+    struct pare_gguf_writer *writer;
+    PARE_TRY(pare_arena_alloc(arena, &work->errors, work->stored.plan.count,
+                              sizeof *work->errors, work->err));
+    memset(work->errors, 0, work->stored.plan.count * sizeof *work->errors);
+    PARE_TRY(pare_gguf_writer_open(work->cli->output, meta, &writer, work->err));
+    enum pare_status status = quantize_tensors(work, writer);
+    if (status == PARE_OK)
+        return pare_gguf_writer_commit(writer, work->err);
+    pare_gguf_writer_abort(writer);
+    return status;
+}
+
+enum pare_status train_quantize_write(const struct train_quantize *q,
+                                      struct pare_cli *cli,
+                                      const struct pare_params *params,
+                                      struct pare_meta *meta, struct pare_error *err)
+{
+    if (!q->fake) {
+        pare_meta_remove(meta, "pare.scheme"); /* no longer quantised, if it was */
+        PARE_TRY(pare_file_type_set(meta, PARE_F32, err));
+        return pare_params_write(params, meta, cli->output, err);
+    }
+    const enum pare_scheme scheme = (enum pare_scheme)q->o->format.scheme;
+    const char *name = pare_scheme_name(scheme);
+    PARE_TRY(pare_meta_set_string(meta, "pare.scheme", name, strlen(name), err));
+    PARE_TRY(pare_file_type_set(meta, pare_scheme_type(scheme, PARE_F32), err));
+    struct pare_arena arena = {0};
+    struct quantize_work work = {
+        .cli = cli, .items = q->items, .fake = q->fake, .err = err};
+    enum pare_status status = as_stored(params, &arena, &work.stored, err);
+    if (status == PARE_OK)
+        status = write_tensors(&work, meta, &arena);
+    pare_arena_free(&arena);
+    return status;
+}
+
+int train_quantize_history(const struct train_quantize *q, cJSON *json)
+{
+    if (!q->fake)
+        return 1;
+    cJSON *qat = cJSON_AddObjectToObject(json, "qat");
+    return qat && scheme_options_history(&q->o->format, qat) &&
+           (!q->o->learned || cJSON_AddTrueToObject(qat, "learned_scales"));
+}
