@@ -72,7 +72,7 @@ static void open_fixture(struct fixture *f, int bits, size_t group)
     fill(f->v, N * K, 8);
     memset(f->v, 0, group * sizeof(float)); /* one group of zeros */
     for (size_t i = 0; i < N * f->groups; i++)
-        f->value[i] = 0.4f + 0.9f * pare_rng_uniform(&rng);
+        f->value[i] = 0.2f + 1.1f * pare_rng_uniform(&rng);
     pare_learned_start(&f->learned, f->v);
 }
 
