@@ -10,11 +10,13 @@
 #include "tools/train_data.h"
 #include "tools/train_log.h"
 #include "tools/train_options.h"
+#include "tools/train_quantize.h"
 
 struct options {
     const char *train, *dev, *config, *vocab;
     struct pare_cli_list labels;
     int new_head;
+    struct train_quantize_options quantize;
     struct train_options training;
 };
 
@@ -25,6 +27,8 @@ struct work {
     struct pare_config config; /* of the model to train */
     struct pare_tokenizer *tokenizer;
     struct train_data train, dev;
+    struct train_quantize quantize;
+    char *identity; /* of the format, for the resume file; NULL: floats */
     struct pare_params *params;
     struct train_log log;
     char state[TRAIN_PATH_SIZE]; /* path of the resume file, empty: none */
@@ -141,13 +145,23 @@ static enum pare_status read_data(struct work *w)
                   : PARE_OK;
 }
 
+static enum pare_status new_params(struct work *w)
+{
+    struct pare_extra *extras;
+    PARE_TRY(train_quantize_init(&w->quantize, &w->o->quantize, &w->config, w->err));
+    PARE_TRY(pare_arena_alloc(&w->quantize.arena, &extras, w->quantize.plan.count,
+                              sizeof *extras, w->err));
+    const size_t n = train_quantize_extras(&w->quantize, extras, 0);
+    return pare_params_new_with(&w->config, extras, n, &w->params, w->err);
+}
+
 static enum pare_status make_params(struct work *w)
 {
     /* A classifier stands on a pooler in both families. */
     w->config.has_pooler = 1;
     PARE_TRY(
         pare_config_check(&w->config, w->o->config ? w->o->config : "model", w->err));
-    PARE_TRY(pare_params_new(&w->config, &w->params, w->err));
+    PARE_TRY(new_params(w));
     if (!w->cli->operand_count) {
         pare_params_draw_all(w->params, w->cli->seed);
         return PARE_OK;
@@ -186,7 +200,8 @@ static cJSON *history_options(const struct work *w, const struct pare_train_resu
     int ok = json && cJSON_AddStringToObject(json, "train_sha256", w->train.text.sha256);
     if (ok && r->has_dev)
         ok = cJSON_AddStringToObject(json, "dev_sha256", w->dev.text.sha256) != NULL;
-    if (ok && train_options_history(&w->o->training, w->cli->seed, &w->config, r, json))
+    if (ok && train_quantize_history(&w->quantize, json) &&
+        train_options_history(&w->o->training, w->cli->seed, &w->config, r, json))
         return json;
     cJSON_Delete(json);
     return NULL;
@@ -201,11 +216,9 @@ static enum pare_status fill_meta(const struct work *w, const struct pare_train_
         const struct pare_meta *from = &w->stored.ckpt->meta;
         for (size_t i = 0; i < from->count; i++)
             PARE_TRY(pare_meta_copy_value(meta, &from->values[i], w->err));
-        pare_meta_remove(meta, "pare.scheme"); /* no longer quantised, if it was */
         PARE_TRY(pare_ckpt_sha256(w->stored.ckpt, sha256, w->err));
     }
     PARE_TRY(pare_config_to_meta(&w->config, meta, w->err));
-    PARE_TRY(pare_file_type_set(meta, PARE_F32, w->err));
     if (w->o->vocab)
         PARE_TRY(pare_tokenizer_to_meta(w->tokenizer, meta, w->err));
     cJSON *options = history_options(w, r);
@@ -223,7 +236,7 @@ static enum pare_status write_container(const struct work *w,
     struct pare_meta meta = {0};
     enum pare_status status = fill_meta(w, result, &meta);
     if (status == PARE_OK)
-        status = pare_params_write(w->params, &meta, w->cli->output, w->err);
+        status = train_quantize_write(&w->quantize, w->cli, w->params, &meta, w->err);
     pare_meta_free(&meta);
     PARE_TRY(status);
     if (*w->state)
@@ -247,8 +260,12 @@ static enum pare_status train(struct work *w)
         train_log_open(&w->log, w->cli, training->metrics, training->resume, w->err));
     w->log.state_path = w->state;
     tell_start(w);
-    const struct pare_train_options options =
+    train_quantize_start(&w->quantize, w->params);
+    struct pare_train_options options =
         train_options_trainer(training, w->cli->seed, w->state);
+    PARE_TRY(train_quantize_identity(&w->quantize, &w->identity, w->err));
+    options.loss_identity = w->identity;
+    options.compressor = train_quantize_compressor(&w->quantize);
     const struct pare_train_hooks hooks = {train_log_event, &w->log, &w->cli->progress};
     PARE_TRY(pare_train(w->params, &w->train.examples,
                         w->o->dev ? &w->dev.examples : NULL, &options, &hooks, &result,
@@ -268,6 +285,8 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
     train_data_free(&w.train);
     train_data_free(&w.dev);
     pare_params_free(w.params);
+    train_quantize_free(&w.quantize);
+    cJSON_free(w.identity);
     pare_tokenizer_free(w.tokenizer);
     pare_stored_close(&w.stored);
     return status;
@@ -275,12 +294,14 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
 
 int main(int argc, char **argv)
 {
-    struct options o = {.training = train_options_default()};
+    struct options o = {.quantize = train_quantize_options_default(),
+                        .training = train_options_default()};
     const struct pare_cli_option options[] = {
         PARE_CLI_STRING('t', "train", "FILE", &o.train, "labelled text to learn from"),
         PARE_CLI_STRING('d', "dev", "FILE", &o.dev,
                         "labelled text to judge the model by"),
         TRAIN_OPTIONS(&o.training),
+        TRAIN_QUANTIZE_OPTIONS(&o.quantize),
         PARE_CLI_STRINGS(0, "label", "NAME", &o.labels,
                          "name of the next label, 0 first, for a new classifier"),
         PARE_CLI_FLAG(0, "new-head", &o.new_head, "replace the container's classifier"),

@@ -166,3 +166,16 @@ int train_quantize_history(const struct train_quantize *q, cJSON *json)
     return qat && scheme_options_history(&q->o->format, qat) &&
            (!q->o->learned || cJSON_AddTrueToObject(qat, "learned_scales"));
 }
+
+enum pare_status train_quantize_identity(const struct train_quantize *q, char **out,
+                                         struct pare_error *err)
+{
+    *out = NULL;
+    if (!q->fake)
+        return PARE_OK;
+    cJSON *json = cJSON_CreateObject();
+    if (json && train_quantize_history(q, json))
+        *out = cJSON_PrintUnformatted(json);
+    cJSON_Delete(json);
+    return *out ? PARE_OK : pare_fail_memory(err, sizeof(cJSON));
+}

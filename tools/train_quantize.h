@@ -61,4 +61,9 @@ enum pare_status train_quantize_write(const struct train_quantize *q,
  * there is no memory. */
 int train_quantize_history(const struct train_quantize *q, cJSON *json);
 
+/* The same as text, for the resume file: NULL without --qat; the caller frees *out with
+ * cJSON_free. */
+enum pare_status train_quantize_identity(const struct train_quantize *q, char **out,
+                                         struct pare_error *err) PARE_CHECKED;
+
 #endif
