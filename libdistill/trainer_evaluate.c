@@ -20,11 +20,21 @@ static int is_better(const struct pare_score *a, const struct pare_score *b)
     return a->correct != b->correct ? a->correct > b->correct : a->loss < b->loss;
 }
 
+/* Whether what is compressed is compressed as it will be at the end. */
+static int is_settled(const struct pare_trainer *t)
+{
+    const struct pare_compressor *compressor = t->options->compressor;
+    return !compressor ||
+           (double)t->at.updates > compressor->settled * (double)t->updates;
+}
+
 static void note_score(struct pare_trainer *t, const struct pare_score *score)
 {
     struct pare_position *at = &t->at;
     at->last = *score;
     at->evaluated = at->updates;
+    if (!is_settled(t))
+        return;
     at->stale++;
     if (at->has_best && !is_better(score, &at->best))
         return;

@@ -8,17 +8,17 @@
 #include "runtime/model/container.h"
 #include "runtime/model/stored.h"
 #include "tools/distill_options.h"
+#include "tools/train_compress.h"
 #include "tools/train_data.h"
 #include "tools/train_log.h"
 #include "tools/train_options.h"
-#include "tools/train_quantize.h"
 #include "tools/transfer_data.h"
 
 struct options {
     const char *train, *dev, *cache;
     struct distill_options distill;
     struct transfer_options transfer;
-    struct train_quantize_options quantize;
+    struct train_compress_options compress;
     struct train_options training;
 };
 
@@ -32,7 +32,7 @@ struct work {
     struct transfer_data transfer; /* train, and what is added to it */
     struct pare_config config;     /* of the student */
     struct pare_params *params;
-    struct train_quantize quantize;
+    struct train_compress compress;
     struct pare_distill_options loss;
     struct pare_distiller *distiller;
     struct pare_teacher *teacher;
@@ -94,12 +94,12 @@ static enum pare_status new_params(struct work *w)
     struct pare_extra *extras;
     train_options_dropout(&w->o->training, &w->config);
     PARE_TRY(distill_options_loss(&w->o->distill, &w->config, teacher, &w->loss, w->err));
-    PARE_TRY(train_quantize_init(&w->quantize, &w->o->quantize, &w->config, w->err));
-    PARE_TRY(pare_arena_alloc(&w->quantize.arena, &extras,
-                              PARE_MAX_PAIRS + w->quantize.plan.count, sizeof *extras,
+    PARE_TRY(train_compress_init(&w->compress, &w->o->compress, &w->config, w->err));
+    PARE_TRY(pare_arena_alloc(&w->compress.arena, &extras,
+                              PARE_MAX_PAIRS + w->compress.plan.count, sizeof *extras,
                               w->err));
     size_t n = pare_distill_extras(&w->loss, &w->config, teacher, extras);
-    n = train_quantize_extras(&w->quantize, extras, n);
+    n = train_compress_extras(&w->compress, extras, n);
     PARE_TRY(pare_params_new_with(&w->config, extras, n, &w->params, w->err));
     pare_distill_draw(&w->loss, teacher, w->params, w->cli->seed);
     return PARE_OK;
@@ -172,7 +172,7 @@ static cJSON *history_options(const struct work *w, const struct pare_train_resu
         ok = cJSON_AddStringToObject(json, "dev_sha256", w->dev.text.sha256) != NULL;
     if (ok && distill_options_history(&w->o->distill, &w->loss, json) &&
         transfer_options_history(&w->o->transfer, &w->transfer, json) &&
-        train_quantize_history(&w->quantize, json) &&
+        train_compress_history(&w->compress, json) &&
         train_options_history(&w->o->training, w->cli->seed, &w->config, r, json))
         return json;
     cJSON_Delete(json);
@@ -195,13 +195,13 @@ static enum pare_status fill_meta(const struct work *w, const struct pare_train_
     return status;
 }
 
-static enum pare_status write_container(const struct work *w,
+static enum pare_status write_container(struct work *w,
                                         const struct pare_train_result *result)
 {
     struct pare_meta meta = {0};
     enum pare_status status = fill_meta(w, result, &meta);
     if (status == PARE_OK)
-        status = train_quantize_write(&w->quantize, w->cli, w->params, &meta, w->err);
+        status = train_compress_write(&w->compress, w->cli, w->params, &meta, w->err);
     pare_meta_free(&meta);
     PARE_TRY(status);
     if (*w->state)
@@ -221,7 +221,7 @@ static enum pare_status loss_identity(const struct work *w, char **out)
     *out = NULL;
     if (json && cJSON_AddStringToObject(json, "teacher", w->teacher_sha256) &&
         distill_options_history(&w->o->distill, &w->loss, json) &&
-        train_quantize_history(&w->quantize, json))
+        train_compress_history(&w->compress, json))
         *out = cJSON_PrintUnformatted(json);
     cJSON_Delete(json);
     return *out ? PARE_OK : pare_fail_memory(w->err, sizeof(cJSON));
@@ -235,7 +235,7 @@ static enum pare_status train(struct work *w, const char *identity)
     const struct pare_train_hooks hooks = {train_log_event, &w->log, &w->cli->progress};
     options.loss = pare_distiller_loss(w->distiller, w->teacher, w->params);
     options.loss_identity = identity;
-    options.compressor = train_quantize_compressor(&w->quantize);
+    options.compressor = train_compress_compressor(&w->compress);
     PARE_TRY(pare_train(w->params, &w->transfer.examples,
                         w->o->dev ? &w->dev.examples : NULL, &options, &hooks, &result,
                         w->err));
@@ -249,7 +249,7 @@ static enum pare_status distill(struct work *w)
     PARE_TRY(open_teacher(w));
     PARE_TRY(read_data(w));
     PARE_TRY(goes_on(w) ? load_student(w) : start_student(w));
-    train_quantize_start(&w->quantize, w->params);
+    train_compress_start(&w->compress, w->params);
     PARE_TRY(train_options_state(training, w->cli->output, w->state, w->err));
     PARE_TRY(ask_teacher(w));
     PARE_TRY(
@@ -277,7 +277,7 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
     pare_teacher_free(w.teacher);
     pare_distiller_free(w.distiller);
     pare_params_free(w.params);
-    train_quantize_free(&w.quantize);
+    train_compress_free(&w.compress);
     transfer_data_free(&w.transfer);
     train_data_free(&w.train);
     train_data_free(&w.dev);
@@ -290,7 +290,7 @@ int main(int argc, char **argv)
 {
     struct options o = {.training = train_options_default(),
                         .transfer = transfer_options_default(),
-                        .quantize = train_quantize_options_default(),
+                        .compress = train_compress_options_default(),
                         .distill = distill_options_default()};
     const struct pare_cli_option options[] = {
         PARE_CLI_STRING('t', "train", "FILE", &o.train, "labelled text to learn from"),
@@ -302,7 +302,7 @@ int main(int argc, char **argv)
         TRANSFER_OPTIONS(&o.transfer),
         STUDENT_OPTIONS(&o.distill),
         LOSS_OPTIONS(&o.distill),
-        TRAIN_QUANTIZE_OPTIONS(&o.quantize),
+        TRAIN_COMPRESS_OPTIONS(&o.compress),
         TRAIN_OPTIONS(&o.training),
         PARE_CLI_END,
     };

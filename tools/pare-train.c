@@ -7,16 +7,16 @@
 #include "libdistill/trainer.h"
 #include "runtime/model/container.h"
 #include "runtime/model/stored.h"
+#include "tools/train_compress.h"
 #include "tools/train_data.h"
 #include "tools/train_log.h"
 #include "tools/train_options.h"
-#include "tools/train_quantize.h"
 
 struct options {
     const char *train, *dev, *config, *vocab;
     struct pare_cli_list labels;
     int new_head;
-    struct train_quantize_options quantize;
+    struct train_compress_options compress;
     struct train_options training;
 };
 
@@ -27,7 +27,7 @@ struct work {
     struct pare_config config; /* of the model to train */
     struct pare_tokenizer *tokenizer;
     struct train_data train, dev;
-    struct train_quantize quantize;
+    struct train_compress compress;
     char *identity; /* of the format, for the resume file; NULL: floats */
     struct pare_params *params;
     struct train_log log;
@@ -148,10 +148,10 @@ static enum pare_status read_data(struct work *w)
 static enum pare_status new_params(struct work *w)
 {
     struct pare_extra *extras;
-    PARE_TRY(train_quantize_init(&w->quantize, &w->o->quantize, &w->config, w->err));
-    PARE_TRY(pare_arena_alloc(&w->quantize.arena, &extras, w->quantize.plan.count,
+    PARE_TRY(train_compress_init(&w->compress, &w->o->compress, &w->config, w->err));
+    PARE_TRY(pare_arena_alloc(&w->compress.arena, &extras, w->compress.plan.count,
                               sizeof *extras, w->err));
-    const size_t n = train_quantize_extras(&w->quantize, extras, 0);
+    const size_t n = train_compress_extras(&w->compress, extras, 0);
     return pare_params_new_with(&w->config, extras, n, &w->params, w->err);
 }
 
@@ -200,7 +200,7 @@ static cJSON *history_options(const struct work *w, const struct pare_train_resu
     int ok = json && cJSON_AddStringToObject(json, "train_sha256", w->train.text.sha256);
     if (ok && r->has_dev)
         ok = cJSON_AddStringToObject(json, "dev_sha256", w->dev.text.sha256) != NULL;
-    if (ok && train_quantize_history(&w->quantize, json) &&
+    if (ok && train_compress_history(&w->compress, json) &&
         train_options_history(&w->o->training, w->cli->seed, &w->config, r, json))
         return json;
     cJSON_Delete(json);
@@ -230,13 +230,13 @@ static enum pare_status fill_meta(const struct work *w, const struct pare_train_
     return status;
 }
 
-static enum pare_status write_container(const struct work *w,
+static enum pare_status write_container(struct work *w,
                                         const struct pare_train_result *result)
 {
     struct pare_meta meta = {0};
     enum pare_status status = fill_meta(w, result, &meta);
     if (status == PARE_OK)
-        status = train_quantize_write(&w->quantize, w->cli, w->params, &meta, w->err);
+        status = train_compress_write(&w->compress, w->cli, w->params, &meta, w->err);
     pare_meta_free(&meta);
     PARE_TRY(status);
     if (*w->state)
@@ -260,12 +260,12 @@ static enum pare_status train(struct work *w)
         train_log_open(&w->log, w->cli, training->metrics, training->resume, w->err));
     w->log.state_path = w->state;
     tell_start(w);
-    train_quantize_start(&w->quantize, w->params);
+    train_compress_start(&w->compress, w->params);
     struct pare_train_options options =
         train_options_trainer(training, w->cli->seed, w->state);
-    PARE_TRY(train_quantize_identity(&w->quantize, &w->identity, w->err));
+    PARE_TRY(train_compress_identity(&w->compress, &w->identity, w->err));
     options.loss_identity = w->identity;
-    options.compressor = train_quantize_compressor(&w->quantize);
+    options.compressor = train_compress_compressor(&w->compress);
     const struct pare_train_hooks hooks = {train_log_event, &w->log, &w->cli->progress};
     PARE_TRY(pare_train(w->params, &w->train.examples,
                         w->o->dev ? &w->dev.examples : NULL, &options, &hooks, &result,
@@ -285,7 +285,7 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
     train_data_free(&w.train);
     train_data_free(&w.dev);
     pare_params_free(w.params);
-    train_quantize_free(&w.quantize);
+    train_compress_free(&w.compress);
     cJSON_free(w.identity);
     pare_tokenizer_free(w.tokenizer);
     pare_stored_close(&w.stored);
@@ -294,14 +294,14 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
 
 int main(int argc, char **argv)
 {
-    struct options o = {.quantize = train_quantize_options_default(),
+    struct options o = {.compress = train_compress_options_default(),
                         .training = train_options_default()};
     const struct pare_cli_option options[] = {
         PARE_CLI_STRING('t', "train", "FILE", &o.train, "labelled text to learn from"),
         PARE_CLI_STRING('d', "dev", "FILE", &o.dev,
                         "labelled text to judge the model by"),
         TRAIN_OPTIONS(&o.training),
-        TRAIN_QUANTIZE_OPTIONS(&o.quantize),
+        TRAIN_COMPRESS_OPTIONS(&o.compress),
         PARE_CLI_STRINGS(0, "label", "NAME", &o.labels,
                          "name of the next label, 0 first, for a new classifier"),
         PARE_CLI_FLAG(0, "new-head", &o.new_head, "replace the container's classifier"),

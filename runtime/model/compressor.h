@@ -43,6 +43,9 @@ struct pare_compressor {
     void (*placed)(void *context);
     struct pare_compressor_extra *extras;
     size_t n_extras;
+    /* Share of a run's updates from which on `begin` changes nothing: what was trained
+     * before is not worth keeping. */
+    double settled;
     /* What `begin` remembers between updates, for the resume file: count floats. */
     float *state;
     size_t state_count;

@@ -1,4 +1,4 @@
-#include "tools/train_quantize.h"
+#include "tools/train_compress.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -6,12 +6,12 @@
 #include "runtime/model/container.h"
 #include "tools/quantize.h"
 
-struct train_quantize_options train_quantize_options_default(void)
+struct train_compress_options train_compress_options_default(void)
 {
-    return (struct train_quantize_options){.format = scheme_options_default()};
+    return (struct train_compress_options){.format = scheme_options_default()};
 }
 
-static enum pare_status check_options(const struct train_quantize_options *o,
+static enum pare_status check_options(const struct train_compress_options *o,
                                       struct pare_error *err)
 {
     const struct scheme_options *f = &o->format;
@@ -24,17 +24,10 @@ static enum pare_status check_options(const struct train_quantize_options *o,
     return PARE_OK;
 }
 
-enum pare_status train_quantize_init(struct train_quantize *q,
-                                     const struct train_quantize_options *o,
-                                     const struct pare_config *config,
-                                     struct pare_error *err)
+/* How the matrices of a model in training are stored: as floats. */
+static enum pare_status decide_formats(struct train_compress *q, struct pare_error *err)
 {
-    *q = (struct train_quantize){.o = o};
-    PARE_TRY(check_options(o, err));
-    if (o->format.scheme < 0)
-        return PARE_OK;
     struct pare_weight *now;
-    PARE_TRY(pare_plan_make(config, &q->arena, &q->plan, err));
     PARE_TRY(pare_arena_alloc(&q->arena, &now, q->plan.count, sizeof *now, err));
     for (size_t i = 0; i < q->plan.count; i++) {
         const struct pare_slot *slot = &q->plan.slots[i];
@@ -44,26 +37,73 @@ enum pare_status train_quantize_init(struct train_quantize *q,
             .K = (size_t)slot->shape[slot->n_dims - 1],
         };
     }
-    PARE_TRY(scheme_options_decide(&o->format, &q->plan, now, &q->arena, &q->items, err));
-    return pare_fake_new(&q->plan, q->items, o->learned, &q->fake, err);
+    return scheme_options_decide(&q->o->format, &q->plan, now, &q->arena, &q->items, err);
 }
 
-void train_quantize_free(struct train_quantize *q)
+/* A scale that is the mean of a whole tensor would have to know the mask. */
+static enum pare_status check_together(const struct train_compress *q,
+                                       struct pare_error *err)
 {
+    for (size_t i = 0; i < q->plan.count; i++)
+        if (q->items[i].grid.ternary && !q->items[i].grid.group &&
+            q->plan.slots[i].role == PARE_ROLE_LINEAR)
+            return pare_fail(err, PARE_ERR_USAGE,
+                             "pruned ternary weights need a --group-size");
+    return PARE_OK;
+}
+
+enum pare_status train_compress_init(struct train_compress *q,
+                                     const struct train_compress_options *o,
+                                     const struct pare_config *config,
+                                     struct pare_error *err)
+{
+    const int quantises = o->format.scheme >= 0;
+    const int prunes = o->keep_zeros || o->sparsity > 0;
+    *q = (struct train_compress){.o = o};
+    PARE_TRY(check_options(o, err));
+    if (!quantises && !prunes)
+        return PARE_OK;
+    PARE_TRY(pare_plan_make(config, &q->arena, &q->plan, err));
+    if (quantises) {
+        PARE_TRY(decide_formats(q, err));
+        PARE_TRY(pare_fake_new(&q->plan, q->items, o->learned, &q->fake, err));
+    }
+    if (prunes) {
+        struct pare_masks_options masks = pare_masks_options_default();
+        masks.keep_zeros = o->keep_zeros;
+        masks.sparsity = o->sparsity;
+        PARE_TRY(pare_masks_new(&q->plan, &masks, &q->masks, err));
+    }
+    if (!quantises || !prunes)
+        return PARE_OK;
+    PARE_TRY(check_together(q, err));
+    return pare_compressor_chain_init(&q->chain, &q->plan,
+                                      pare_masks_compressor(q->masks),
+                                      pare_fake_compressor(q->fake), err);
+}
+
+void train_compress_free(struct train_compress *q)
+{
+    pare_compressor_chain_free(&q->chain);
+    pare_masks_free(q->masks);
     pare_fake_free(q->fake);
     pare_arena_free(&q->arena);
-    *q = (struct train_quantize){0};
+    *q = (struct train_compress){0};
 }
 
-struct pare_compressor *train_quantize_compressor(const struct train_quantize *q)
+struct pare_compressor *train_compress_compressor(struct train_compress *q)
 {
+    if (q->fake && q->masks)
+        return &q->chain.both;
+    if (q->masks)
+        return pare_masks_compressor(q->masks);
     return q->fake ? pare_fake_compressor(q->fake) : NULL;
 }
 
-size_t train_quantize_extras(const struct train_quantize *q, struct pare_extra *extras,
+size_t train_compress_extras(struct train_compress *q, struct pare_extra *extras,
                              size_t n)
 {
-    const struct pare_compressor *compressor = train_quantize_compressor(q);
+    const struct pare_compressor *compressor = train_compress_compressor(q);
     for (size_t i = 0; compressor && i < compressor->n_extras; i++) {
         const struct pare_compressor_extra *from = &compressor->extras[i];
         extras[n] = (struct pare_extra){.rows = from->rows, .columns = from->columns};
@@ -72,12 +112,15 @@ size_t train_quantize_extras(const struct train_quantize *q, struct pare_extra *
     return n;
 }
 
-void train_quantize_start(struct train_quantize *q, struct pare_params *params)
+void train_compress_start(struct train_compress *q, struct pare_params *params)
 {
-    const struct pare_compressor *compressor = train_quantize_compressor(q);
+    const struct pare_compressor *compressor = train_compress_compressor(q);
     if (!compressor)
         return;
-    pare_fake_start(q->fake, params->value, params->start);
+    if (q->masks)
+        pare_masks_start(q->masks, params->value, params->start);
+    if (q->fake)
+        pare_fake_start(q->fake, params->value, params->start);
     const size_t first = params->plan.count - compressor->n_extras;
     for (size_t i = 0; i < compressor->n_extras; i++) {
         const struct pare_compressor_extra *extra = &compressor->extras[i];
@@ -134,16 +177,26 @@ static enum pare_status write_tensors(struct quantize_work *work, struct pare_me
     return status;
 }
 
-enum pare_status train_quantize_write(const struct train_quantize *q,
-                                      struct pare_cli *cli,
+/* What is masked is zero from now on in the values too. */
+static enum pare_status put_zeros(struct train_compress *q, struct pare_params *params,
+                                  struct pare_error *err)
+{
+    if (!q->masks)
+        return PARE_OK;
+    const struct pare_compressor *c = pare_masks_compressor(q->masks);
+    for (size_t i = 0; i < q->plan.count; i++) {
+        float *v = params->value + params->start[i];
+        if (c->covers[i])
+            PARE_TRY(
+                c->apply(c->context, i, 0, (size_t)q->plan.slots[i].shape[0], v, v, err));
+    }
+    return PARE_OK;
+}
+
+static enum pare_status write_formats(struct train_compress *q, struct pare_cli *cli,
                                       const struct pare_params *params,
                                       struct pare_meta *meta, struct pare_error *err)
 {
-    if (!q->fake) {
-        pare_meta_remove(meta, "pare.scheme"); /* no longer quantised, if it was */
-        PARE_TRY(pare_file_type_set(meta, PARE_F32, err));
-        return pare_params_write(params, meta, cli->output, err);
-    }
     const enum pare_scheme scheme = (enum pare_scheme)q->o->format.scheme;
     const char *name = pare_scheme_name(scheme);
     PARE_TRY(pare_meta_set_string(meta, "pare.scheme", name, strlen(name), err));
@@ -158,7 +211,19 @@ enum pare_status train_quantize_write(const struct train_quantize *q,
     return status;
 }
 
-int train_quantize_history(const struct train_quantize *q, cJSON *json)
+enum pare_status train_compress_write(struct train_compress *q, struct pare_cli *cli,
+                                      struct pare_params *params, struct pare_meta *meta,
+                                      struct pare_error *err)
+{
+    PARE_TRY(put_zeros(q, params, err));
+    if (q->fake)
+        return write_formats(q, cli, params, meta, err);
+    pare_meta_remove(meta, "pare.scheme"); /* no longer quantised, if it was */
+    PARE_TRY(pare_file_type_set(meta, PARE_F32, err));
+    return pare_params_write(params, meta, cli->output, err);
+}
+
+static int quantisation_history(const struct train_compress *q, cJSON *json)
 {
     if (!q->fake)
         return 1;
@@ -167,14 +232,24 @@ int train_quantize_history(const struct train_quantize *q, cJSON *json)
            (!q->o->learned || cJSON_AddTrueToObject(qat, "learned_scales"));
 }
 
-enum pare_status train_quantize_identity(const struct train_quantize *q, char **out,
+int train_compress_history(const struct train_compress *q, cJSON *json)
+{
+    int ok = quantisation_history(q, json);
+    if (ok && q->o->keep_zeros)
+        ok = cJSON_AddTrueToObject(json, "keep_zeros") != NULL;
+    if (ok && q->o->sparsity > 0)
+        ok = cJSON_AddNumberToObject(json, "sparsity", q->o->sparsity) != NULL;
+    return ok;
+}
+
+enum pare_status train_compress_identity(const struct train_compress *q, char **out,
                                          struct pare_error *err)
 {
     *out = NULL;
-    if (!q->fake)
+    if (!q->fake && !q->masks)
         return PARE_OK;
     cJSON *json = cJSON_CreateObject();
-    if (json && train_quantize_history(q, json))
+    if (json && train_compress_history(q, json))
         *out = cJSON_PrintUnformatted(json);
     cJSON_Delete(json);
     return *out ? PARE_OK : pare_fail_memory(err, sizeof(cJSON));
