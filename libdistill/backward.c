@@ -19,6 +19,7 @@ struct pass {
     const struct pare_acts *acts;
     const struct pare_loss_grads *grads;
     int accumulate;
+    enum pare_precision precision; /* of the linear layers at hand */
     struct pare_arena *scratch;
     struct pare_error *err;
     size_t B, T, C, F;
@@ -94,6 +95,16 @@ static enum pare_status seen_inputs(const struct pass *p, const struct pare_affi
     return PARE_OK;
 }
 
+/* C[M, N] = A[M, K] B[K, N], or added to it; rows of C have N elements. */
+static enum pare_status product(const struct pass *p, size_t M, size_t N, size_t K,
+                                struct pare_matrix A, struct pare_matrix B, float *C,
+                                int accumulate)
+{
+    return p->precision == PARE_PRECISION_BF16
+               ? pare_gemm_bf16(M, N, K, A, B, C, N, accumulate, p->scratch, p->err)
+               : pare_gemm(M, N, K, A, B, C, N, accumulate, p->scratch, p->err);
+}
+
 /* y = x W^T + b over M rows, W [N, K]. Rounding of x passes gradients straight through.
  *     dW = dy^T x,  db = sum of dy,  dx (+)= dy W      (dx NULL: not wanted) */
 static enum pare_status linear(const struct pass *p, const struct pare_affine *at,
@@ -103,14 +114,14 @@ static enum pare_status linear(const struct pass *p, const struct pare_affine *a
     float *grad = p->params->grad;
     struct pare_arena_mark mark = pare_arena_mark(p->scratch);
     PARE_TRY(seen_inputs(p, at, M, K, &x));
-    PARE_TRY(pare_gemm(N, K, M, pare_transposed(dy, N), pare_rows(x, K),
-                       grad + at->weight, K, p->accumulate, p->scratch, p->err));
+    PARE_TRY(product(p, N, K, M, pare_transposed(dy, N), pare_rows(x, K),
+                     grad + at->weight, p->accumulate));
     pare_arena_release(p->scratch, mark);
     pare_backward_bias(grad + at->bias, dy, M, N, p->accumulate);
     if (!dx)
         return PARE_OK;
-    return pare_gemm(M, K, N, pare_rows(dy, N), pare_rows(p->weights + at->weight, K), dx,
-                     K, add_dx, p->scratch, p->err);
+    return product(p, M, K, N, pare_rows(dy, N), pare_rows(p->weights + at->weight, K),
+                   dx, add_dx);
 }
 
 static void norm(const struct pass *p, const struct pare_affine *at, const float *x,
@@ -470,6 +481,7 @@ enum pare_status pare_backward(struct pare_params *params, const float *weights,
     const struct pass *p = &pass;
     PARE_TRY(plan_memory(&pass, &work->arena));
     PARE_TRY(head(p, grads->logits));
+    pass.precision = params->precision;
     for (uint32_t l = L; l-- > 0;)
         PARE_TRY(l + 1 == L ? last_block(p, l) : inner_block(p, l));
     if (grads->hidden && grads->hidden[0])

@@ -304,7 +304,8 @@ static enum pare_status find_value(void *context, const struct pare_slot *slot,
 
 struct pare_weight_source pare_params_source(struct pare_params *params)
 {
-    return (struct pare_weight_source){.find = find_value, .context = params, .live = 1};
+    return (struct pare_weight_source){
+        .find = find_value, .context = params, .live = 1, .precision = params->precision};
 }
 
 enum pare_status pare_params_write(const struct pare_params *params,

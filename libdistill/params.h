@@ -50,6 +50,8 @@ struct pare_params {
     float *weights; /* [total] what a bound model reads: value, or what a compressor makes
                        of it (compress.h) */
     size_t *input_group; /* [plan.count] of linear layers: see pare_weight.input_group */
+    enum pare_precision precision; /* of the products of the blocks' linear layers, of a
+                                      model bound later and of its backward pass */
 
     /* Most rows of the token embedding have no gradient in a given step. These are the
      * rows that pare_backward wrote since the gradient was last begun anew, in ascending

@@ -88,8 +88,11 @@ enum pare_status pare_trainer_open(struct pare_trainer *t)
     if (o->compressor && o->compressor->state)
         PARE_TRY(pare_alloc_raw(&t->state_before, o->compressor->state_count,
                                 sizeof(float), err));
+    t->params->precision = o->precision;
     struct pare_weight_source source = pare_params_source(t->params);
     PARE_TRY(pare_model_bind(&t->params->config, &source, &t->model, err));
+    source.precision = PARE_PRECISION_FP32;
+    PARE_TRY(pare_model_bind(&t->params->config, &source, &t->scorer, err));
     PARE_TRY(pare_optimizer_new(t->params, &o->adamw, &t->optimizer, err));
     PARE_TRY(pare_batcher_init(&t->batcher, t->train, o->batch, err));
     PARE_TRY(pare_alloc_raw(&t->order, count, sizeof *t->order, err));
@@ -104,6 +107,7 @@ enum pare_status pare_trainer_open(struct pare_trainer *t)
 void pare_trainer_close(struct pare_trainer *t)
 {
     pare_model_free(t->model);
+    pare_model_free(t->scorer);
     pare_compressed_free(&t->compressed);
     pare_free(t->state_before);
     pare_optimizer_free(t->optimizer);

@@ -55,7 +55,7 @@ enum pare_status pare_trainer_evaluate(struct pare_trainer *t)
     struct pare_score score;
     pare_optimizer_settle(t->optimizer);
     PARE_TRY(pare_compressed_all(&t->compressed, t->err));
-    PARE_TRY(pare_score_examples(t->model, t->dev, SCORE_BATCH, &t->score_acts, &score,
+    PARE_TRY(pare_score_examples(t->scorer, t->dev, SCORE_BATCH, &t->score_acts, &score,
                                  t->err));
     note_score(t, &score);
     t->epoch_started += pare_trainer_now() - began;

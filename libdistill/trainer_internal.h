@@ -13,7 +13,7 @@ struct pare_trainer {
     const struct pare_train_hooks *hooks;
     struct pare_error *err;
 
-    struct pare_model *model;
+    struct pare_model *model, *scorer; /* the same weights, in two precisions */
     struct pare_compressed compressed;
     float *state_before; /* the compressor's before the update being made, or NULL */
     struct pare_optimizer *optimizer;

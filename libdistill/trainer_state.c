@@ -69,6 +69,8 @@ static enum pare_status add_options(cJSON *object, const struct pare_train_optio
     PARE_TRY(add_real(object, "epsilon", (double)o->adamw.eps, err));
     PARE_TRY(add_real(object, "weight decay", (double)o->adamw.weight_decay, err));
     PARE_TRY(add_real(object, "clip", (double)o->adamw.clip, err));
+    PARE_TRY(add(object, "precision",
+                 o->precision == PARE_PRECISION_BF16 ? "bf16" : "fp32", err));
     PARE_TRY(add_count(object, "seed", o->seed, err));
     PARE_TRY(add_count(object, "evaluation every", o->eval_every, err));
     PARE_TRY(add_count(object, "patience", o->patience, err));

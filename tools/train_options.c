@@ -4,6 +4,7 @@
 #include <string.h>
 
 const char *const train_keep_words[] = {"best", "last", NULL};
+const char *const train_precision_words[] = {"fp32", "bf16", NULL};
 
 struct train_options train_options_default(void)
 {
@@ -64,6 +65,7 @@ struct pare_train_options train_options_trainer(const struct train_options *o,
     options.warmup = o->warmup;
     options.adamw.weight_decay = (float)o->weight_decay;
     options.adamw.clip = (float)o->clip;
+    options.precision = (enum pare_precision)o->precision;
     options.seed = seed;
     options.eval_every = (uint64_t)o->eval_every;
     options.patience = (uint64_t)o->patience;
@@ -80,22 +82,24 @@ int train_options_history(const struct train_options *o, uint64_t seed,
 {
     char digits[24]; /* may be beyond what a JSON number holds */
     snprintf(digits, sizeof digits, "%llu", (unsigned long long)seed);
-    int ok = cJSON_AddNumberToObject(json, "epochs", o->epochs) &&
-             cJSON_AddNumberToObject(json, "batch", o->batch) &&
-             cJSON_AddNumberToObject(json, "accumulate", o->accumulate) &&
-             cJSON_AddNumberToObject(json, "bucket", o->bucket) &&
-             cJSON_AddNumberToObject(json, "lr", o->lr) &&
-             cJSON_AddNumberToObject(json, "warmup", o->warmup) &&
-             cJSON_AddNumberToObject(json, "weight_decay", o->weight_decay) &&
-             cJSON_AddNumberToObject(json, "clip", o->clip) &&
-             cJSON_AddNumberToObject(json, "dropout", (double)config->dropout) &&
-             cJSON_AddNumberToObject(json, "max_length", o->max_length) &&
-             cJSON_AddStringToObject(json, "seed", digits) &&
-             cJSON_AddNumberToObject(json, "eval_every", o->eval_every) &&
-             cJSON_AddNumberToObject(json, "patience", o->patience) &&
-             cJSON_AddStringToObject(json, "keep", train_keep_words[o->keep]) &&
-             cJSON_AddNumberToObject(json, "kept_epoch", (double)result->kept_epoch) &&
-             cJSON_AddNumberToObject(json, "kept_update", (double)result->kept_update);
+    int ok =
+        cJSON_AddNumberToObject(json, "epochs", o->epochs) &&
+        cJSON_AddNumberToObject(json, "batch", o->batch) &&
+        cJSON_AddNumberToObject(json, "accumulate", o->accumulate) &&
+        cJSON_AddNumberToObject(json, "bucket", o->bucket) &&
+        cJSON_AddNumberToObject(json, "lr", o->lr) &&
+        cJSON_AddNumberToObject(json, "warmup", o->warmup) &&
+        cJSON_AddNumberToObject(json, "weight_decay", o->weight_decay) &&
+        cJSON_AddNumberToObject(json, "clip", o->clip) &&
+        cJSON_AddNumberToObject(json, "dropout", (double)config->dropout) &&
+        cJSON_AddNumberToObject(json, "max_length", o->max_length) &&
+        cJSON_AddStringToObject(json, "precision", train_precision_words[o->precision]) &&
+        cJSON_AddStringToObject(json, "seed", digits) &&
+        cJSON_AddNumberToObject(json, "eval_every", o->eval_every) &&
+        cJSON_AddNumberToObject(json, "patience", o->patience) &&
+        cJSON_AddStringToObject(json, "keep", train_keep_words[o->keep]) &&
+        cJSON_AddNumberToObject(json, "kept_epoch", (double)result->kept_epoch) &&
+        cJSON_AddNumberToObject(json, "kept_update", (double)result->kept_update);
     if (ok && result->has_dev)
         ok = cJSON_AddNumberToObject(json, "dev_accuracy",
                                      (double)result->kept.correct /

@@ -15,12 +15,14 @@ struct train_options {
     int epochs, batch, accumulate, bucket, max_length;
     double lr, warmup, weight_decay, clip, dropout;
     int eval_every, patience;
-    int keep; /* enum pare_keep */
+    int keep;      /* enum pare_keep */
+    int precision; /* enum pare_precision */
     const char *state, *metrics;
     int resume, checkpoint_every;
 };
 
 extern const char *const train_keep_words[];
+extern const char *const train_precision_words[];
 
 /* Entries for a table of options, of the struct that `o` points to. */
 #define TRAIN_OPTIONS(o)                                                                 \
@@ -50,6 +52,10 @@ extern const char *const train_keep_words[];
                      "stop after N scores without a better one, 0 for never"),           \
         PARE_CLI_CHOICE(0, "keep", "WHICH", &(o)->keep, train_keep_words,                \
                         "which score's weights to write"),                               \
+        PARE_CLI_CHOICE(                                                                 \
+            0, "precision", "P", &(o)->precision, train_precision_words,                 \
+            "products in training; bf16 rounds what is multiplied, fast where "          \
+            "the CPU has AMX, slow elsewhere"),                                          \
         PARE_CLI_STRING(0, "state", "FILE", &(o)->state,                                 \
                         "resume file, OUTPUT.state by default, \"none\" for none"),      \
         PARE_CLI_FLAG('r', "resume", &(o)->resume,                                       \

@@ -6,7 +6,7 @@
  * turns with torch_step.py.
  *
  *     bench_train [distilbert|student|minilm] [threads [batch [tokens
- *                 [steps [dropout]]]]]
+ *                 [steps [dropout [fp32|bf16]]]]]]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +30,7 @@ struct setting {
     int threads;
     size_t batch, tokens, steps;
     float dropout;
+    const char *precision;
 };
 
 static struct pare_config config_of(const struct setting *setting)
@@ -162,6 +163,8 @@ static enum pare_status run(struct bench *b, const struct pare_config *config,
     const struct pare_optimizer_options options = pare_optimizer_options_default();
     PARE_TRY(pare_params_new(config, &b->params, err));
     pare_params_draw_all(b->params, 1);
+    if (!strcmp(setting->precision, "bf16"))
+        b->params->precision = PARE_PRECISION_BF16;
     struct pare_weight_source source = pare_params_source(b->params);
     PARE_TRY(pare_model_bind(config, &source, &b->model, err));
     PARE_TRY(pare_optimizer_new(b->params, &options, &b->optimizer, err));
@@ -228,17 +231,19 @@ static void print(const struct setting *setting, const struct pare_config *confi
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     printf(
-        "{\"program\": \"pare\", \"tier\": \"%s\", \"model\": \"%s\", "
+        "{\"program\": \"pare\", \"tier\": \"%s\", \"model\": \"%s\", \"precision\": "
+        "\"%s\", "
         "\"threads\": %d, \"ms\": %.2f, \"samples_per_s\": %.1f, \"refresh_ms\": %.2f, "
         "\"forward_ms\": %.2f, \"backward_ms\": %.2f, \"update_ms\": %.2f, "
         "\"settle_ms\": %.2f, \"processor_ms\": %.2f, \"gmacs\": %.2f, "
         "\"gmacs_of_whole_last_block\": %.2f, "
         "\"gflops\": %.1f, \"peak_gflops\": %.1f, \"share_of_peak\": %.3f, "
         "\"peak_rss_mb\": %.0f}\n",
-        pare_kernels()->tier, setting->name, setting->threads, ms[WHOLE],
-        1e3 * B / ms[WHOLE], ms[REFRESH], ms[FORWARD], ms[BACKWARD], ms[UPDATE],
-        1e3 * b->settle, ms[PROCESSOR], 1e-9 * macs, 1e-9 * macs_whole(config, B, n),
-        1e-9 * flops, 1e-9 * peak, flops / peak, (double)usage.ru_maxrss * 1024e-6);
+        pare_kernels()->tier, setting->name, setting->precision, setting->threads,
+        ms[WHOLE], 1e3 * B / ms[WHOLE], ms[REFRESH], ms[FORWARD], ms[BACKWARD],
+        ms[UPDATE], 1e3 * b->settle, ms[PROCESSOR], 1e-9 * macs,
+        1e-9 * macs_whole(config, B, n), 1e-9 * flops, 1e-9 * peak, flops / peak,
+        (double)usage.ru_maxrss * 1024e-6);
 }
 
 int main(int argc, char **argv)
@@ -250,6 +255,7 @@ int main(int argc, char **argv)
         .tokens = argc > 4 ? strtoul(argv[4], NULL, 10) : 64,
         .steps = argc > 5 ? strtoul(argv[5], NULL, 10) : 15,
         .dropout = argc > 6 ? strtof(argv[6], NULL) : 0.1f,
+        .precision = argc > 7 ? argv[7] : "fp32",
     };
     const struct pare_config config = config_of(&setting);
     struct pare_error err = {""};

@@ -1,7 +1,8 @@
 #!/bin/sh
-# The same input, options and version give the same bytes: makes a corpus, a short training
-# run, its INT8 and Q4_0 containers and a conversion to F16, for several numbers of threads
-# and every CPU tier, with each of the builds named, and compares the SHA-256 of all of them.
+# The same input, options and version give the same bytes: makes a corpus, two short
+# training runs (products in float and in bfloat16), INT8 and Q4_0 containers and a conversion
+# to F16, for several numbers of threads and every CPU tier, with each of the builds named, and
+# compares the SHA-256 of all of them.
 #
 # usage: same_bytes.sh BUILD_BIN... ; a build for another machine is named RUNNER@BUILD_BIN,
 # e.g. qemu-aarch64-static@build-arm64/bin
@@ -27,13 +28,16 @@ make_all() {
     program pare-train --config "$out/config.json" --vocab "$out/vocab.txt" \
         --train "$out/train.tsv" --dev "$out/dev.tsv" --epochs 1 --batch 8 --lr 5e-4 \
         --seed 3 --state none --threads "$threads" -o "$out/trained.gguf"
+    program pare-train --config "$out/config.json" --vocab "$out/vocab.txt" \
+        --train "$out/train.tsv" --dev "$out/dev.tsv" --epochs 1 --batch 16 --lr 5e-4 \
+        --seed 3 --state none --threads "$threads" --precision bf16 -o "$out/bf16.gguf"
     program pare-quantize "$out/trained.gguf" --scheme int8 --threads "$threads" \
         -o "$out/int8.gguf"
     program pare-quantize "$out/trained.gguf" --scheme q4_0 --threads "$threads" \
         -o "$out/q4_0.gguf"
     program pare-convert "$out/trained.gguf" --dtype f16 --threads "$threads" \
         -o "$out/f16.gguf"
-    (cd "$out" && sha256sum train.tsv trained.gguf int8.gguf q4_0.gguf f16.gguf)
+    (cd "$out" && sha256sum train.tsv trained.gguf bf16.gguf int8.gguf q4_0.gguf f16.gguf)
 }
 
 compare() {

@@ -172,18 +172,29 @@ Test(backward, touched_rows_are_the_tokens_of_the_batch_in_order)
     toy_close(&toy);
 }
 
+/* The toy's model in another precision. */
+static void set_precision(struct toy *toy, enum pare_precision precision)
+{
+    toy->params->precision = precision;
+    pare_model_free(toy->model);
+    struct pare_weight_source source = pare_params_source(toy->params);
+    TOY_OK(pare_model_bind(&toy->params->config, &source, &toy->model, err));
+}
+
 /* Wide enough that every step is cut into several tiles. */
-Test(backward, gradients_do_not_depend_on_threads_or_tier)
+static void check_threads_and_tiers(enum pare_precision precision)
 {
     struct pare_config config = toy_config_with_dropout(PARE_BERT, PARE_ACT_GELU);
     config.hidden = 156;
     config.ffn = 331;
     struct toy toy;
     toy_open(&toy, &config, &mask);
+    toy.acts.first_only = precision == PARE_PRECISION_BF16;
     static const int threads[] = {1, 2, 3, 7};
     char expected[65] = "", found[65];
     for (int tier = 0; pare_cpu_tier(tier); tier++) {
         TOY_OK(pare_cpu_select(pare_cpu_tier(tier), err));
+        set_precision(&toy, precision); /* a linear keeps the tier it was made for */
         for (size_t i = 0; i < sizeof threads / sizeof threads[0]; i++) {
             pare_set_threads(threads[i]);
             toy_gradient(&toy, 0);
@@ -201,5 +212,49 @@ Test(backward, gradients_do_not_depend_on_threads_or_tier)
                              threads[i]);
         }
     }
+    toy_close(&toy);
+}
+
+Test(backward, gradients_do_not_depend_on_threads_or_tier)
+{
+    check_threads_and_tiers(PARE_PRECISION_FP32);
+}
+
+Test(backward, gradients_in_bfloat16_do_not_depend_on_threads_or_tier)
+{
+    check_threads_and_tiers(PARE_PRECISION_BF16);
+}
+
+/* Roundings of 2^-9 a factor, in a few products behind each other: every tensor's
+ * gradient turns by a percent or two, and by more than nothing. */
+Test(backward, gradients_in_bfloat16_point_where_those_in_float_do)
+{
+    struct pare_config config = toy_config_with_dropout(PARE_BERT, PARE_ACT_GELU);
+    config.hidden = 48;
+    config.ffn = 80;
+    struct toy toy;
+    toy_open(&toy, &config, &mask);
+    struct pare_params *params = toy.params;
+    for (size_t k = 0; k < params->total; k++) /* no attention to one token alone */
+        params->value[k] *= 0.4f;
+    float *exact;
+    TOY_OK(pare_alloc(&exact, params->total, sizeof *exact, err));
+    toy_gradient(&toy, 0);
+    memcpy(exact, params->grad, params->total * sizeof *exact);
+    set_precision(&toy, PARE_PRECISION_BF16);
+    toy_gradient(&toy, 0);
+    for (size_t i = 0; i < params->plan.count; i++) {
+        const char *name = params->plan.slots[i].name;
+        double error = 0, size = 0;
+        for (size_t k = params->start[i]; k < params->start[i + 1]; k++) {
+            error += pow((double)params->grad[k] - (double)exact[k], 2);
+            size += pow((double)exact[k], 2);
+        }
+        if (strstr(name, "attn_k.bias")) /* truly zero: nothing but roundings */
+            continue;
+        cr_expect(error > 1e-8 * size && error < 1e-3 * size, "%s turns by %.2g", name,
+                  sqrt(error / size));
+    }
+    pare_free(exact);
     toy_close(&toy);
 }

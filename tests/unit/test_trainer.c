@@ -48,6 +48,17 @@ Test(trainer, bytes_do_not_depend_on_threads)
     }
 }
 
+Test(trainer, learns_the_task_in_bfloat16_too)
+{
+    struct pare_train_options options = options_of_task();
+    struct outcome exact = run_well(&options);
+    options.precision = PARE_PRECISION_BF16;
+    struct outcome rounded = run_well(&options);
+    cr_assert_str_neq(exact.sha, rounded.sha);
+    cr_assert_geq(rounded.result.kept.correct + 2, exact.result.kept.correct);
+    cr_assert_float_eq(rounded.result.kept.loss, exact.result.kept.loss, 0.1);
+}
+
 Test(trainer, another_seed_gives_other_bytes)
 {
     struct pare_train_options options = options_of_task();
@@ -171,6 +182,13 @@ Test(trainer, resuming_another_run_names_what_differs)
         strstr(refused.error.message, "had learning rate 0.01, this one has 0.02"), "%s",
         refused.error.message);
     options.lr = 0.01;
+    options.precision = PARE_PRECISION_BF16;
+    refused = run(&options, 0);
+    cr_assert_eq(refused.status, PARE_ERR_USAGE);
+    cr_assert_not_null(
+        strstr(refused.error.message, "had precision fp32, this one has bf16"), "%s",
+        refused.error.message);
+    options.precision = PARE_PRECISION_FP32;
     struct pare_config config = config_of_task();
     refused = run_with(&config, &options, 0, 0.5f);
     cr_assert_eq(refused.status, PARE_ERR_USAGE);
