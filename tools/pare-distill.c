@@ -242,6 +242,19 @@ static enum pare_status train(struct work *w, const char *identity)
     return write_container(w, &result);
 }
 
+static void tell_start(const struct work *w)
+{
+    const struct pare_examples *texts = &w->transfer.examples;
+    const struct pare_config *teacher = &w->model->config, *student = &w->config;
+    pare_cli_info(w->cli, "%zu texts, %.1f tokens each, none of them padding",
+                  texts->count,
+                  (double)texts->starts[texts->count] / (double)texts->count);
+    pare_cli_info(
+        w->cli, "teacher: %u layers of %u; student: %s, %u layers of %u, %zu parameters",
+        teacher->layers, teacher->hidden, pare_family_name(student->family),
+        student->layers, student->hidden, w->params->start[w->params->n_model]);
+}
+
 static enum pare_status distill(struct work *w)
 {
     const struct train_options *training = &w->o->training;
@@ -255,11 +268,7 @@ static enum pare_status distill(struct work *w)
     PARE_TRY(
         train_log_open(&w->log, w->cli, training->metrics, training->resume, w->err));
     w->log.state_path = w->state;
-    pare_cli_info(
-        w->cli, "teacher: %u layers of %u; student: %s, %u layers of %u, %zu parameters",
-        w->model->config.layers, w->model->config.hidden,
-        pare_family_name(w->config.family), w->config.layers, w->config.hidden,
-        w->params->start[w->params->n_model]);
+    tell_start(w);
     PARE_TRY(loss_identity(w, &identity));
     enum pare_status status = train(w, identity);
     cJSON_free(identity);

@@ -184,8 +184,8 @@ static enum pare_status make_params(struct work *w)
 static void tell_start(const struct work *w)
 {
     pare_cli_info(w->cli,
-                  "%zu sentences, %.1f tokens each, %zu cut to the longest length; %zu "
-                  "parameters",
+                  "%zu sentences, %.1f tokens each, none of them padding, %zu cut to the "
+                  "longest length; %zu parameters",
                   w->train.examples.count,
                   (double)w->train.ids.count / (double)w->train.examples.count,
                   w->train.truncated, w->params->total);
