@@ -31,14 +31,21 @@ static inline struct pare_matrix pare_transposed(const float *data, size_t row_s
     return (struct pare_matrix){data, 1, row_stride};
 }
 
-/* C[M, N] (row stride ldc) = A[M, K] B[K, N], plus C itself when accumulate. In parallel
- * over tiles of C. Scratch for packing comes from `scratch`, released at return. */
+/* C[M, N] (row stride ldc) = A[M, K] B[K, N] when accumulate is 0, C + A B when it is 1,
+ * C - A B when it is -1. In parallel over tiles of C. Scratch for packing comes from
+ * `scratch`, released at return. */
 enum pare_status pare_gemm(size_t M, size_t N, size_t K, struct pare_matrix A,
                            struct pare_matrix B, float *C, size_t ldc, int accumulate,
                            struct pare_arena *scratch,
                            struct pare_error *err) PARE_CHECKED;
 
-/* The same with A and B rounded to bfloat16, sums in float: the order of additions is
+/* The same for C[N, N] and A[N, K] A^T, of which only the elements on and above the
+ * diagonal are computed and written. */
+enum pare_status pare_syrk(size_t N, size_t K, struct pare_matrix A, float *C, size_t ldc,
+                           int accumulate, struct pare_arena *scratch,
+                           struct pare_error *err) PARE_CHECKED;
+
+/* pare_gemm with A and B rounded to bfloat16, sums in float: the order of additions is
  * that of struct pare_gemm_bf16 in kernels.h, over passes of 768 k, whose sums are added
  * to C one after the other. The bits depend on nothing either. */
 enum pare_status pare_gemm_bf16(size_t M, size_t N, size_t K, struct pare_matrix A,

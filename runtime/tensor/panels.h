@@ -18,6 +18,9 @@
 extern "C" {
 #endif
 
+/* At least as large as the tile of every tier. */
+#define PARE_TILE_FLOATS 512
+
 #define PARE_KC 768 /* k of one pass; a multiple of every block format's length */
 
 /* How C is cut into tasks: row blocks times groups of panels. */

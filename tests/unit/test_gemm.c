@@ -42,7 +42,7 @@ static struct stored store(const float *from, size_t rows, size_t columns,
 
 struct problem {
     size_t M, N, K;
-    float *a, *b, *c, *expected[2]; /* [0]: C = A B, [1]: C += A B */
+    float *a, *b, *c, *expected[3]; /* C = A B, C += A B, C -= A B */
 };
 
 static float *numbers(size_t n, uint64_t *seed)
@@ -60,13 +60,14 @@ static struct problem problem_new(const size_t shape[3])
     p.a = numbers(p.M * p.K, &seed);
     p.b = numbers(p.K * p.N, &seed);
     p.c = numbers(p.M * p.N, &seed);
-    for (int accumulate = 0; accumulate < 2; accumulate++) {
-        float *out = p.expected[accumulate] = malloc(p.M * p.N * sizeof *out);
+    for (int how = 0; how < 3; how++) {
+        float *out = p.expected[how] = malloc(p.M * p.N * sizeof *out);
+        float sign = how == 2 ? -1.0f : 1.0f;
         for (size_t i = 0; i < p.M; i++)
             for (size_t j = 0; j < p.N; j++) {
-                float sum = accumulate ? p.c[i * p.N + j] : 0.0f;
+                float sum = how ? p.c[i * p.N + j] : 0.0f;
                 for (size_t k = 0; k < p.K; k++)
-                    sum = fmaf(p.a[i * p.K + k], p.b[k * p.N + j], sum);
+                    sum = fmaf(sign * p.a[i * p.K + k], p.b[k * p.N + j], sum);
                 out[i * p.N + j] = sum;
             }
     }
@@ -78,8 +79,8 @@ static void problem_free(struct problem *p)
     free(p->a);
     free(p->b);
     free(p->c);
-    free(p->expected[0]);
-    free(p->expected[1]);
+    for (int how = 0; how < 3; how++)
+        free(p->expected[how]);
 }
 
 /* C in guarded memory with a gap between its rows, which must stay as it was. */
@@ -106,13 +107,15 @@ static void check(const struct problem *p, struct pare_matrix A, struct pare_mat
         pare_arena_free(&arena);
     }
     for (size_t i = 0; i < n; i++) {
-        float expected =
-            i % ldc < p->N ? p->expected[accumulate][i / ldc * p->N + i % ldc] : 123.0f;
+        const float *right = p->expected[accumulate < 0 ? 2 : accumulate];
+        float expected = i % ldc < p->N ? right[i / ldc * p->N + i % ldc] : 123.0f;
         cr_assert(!memcmp(&c[i], &expected, sizeof expected),
                   "%s, %d threads, %zu x %zu x %zu%s%s: row %zu, column %zu",
                   pare_kernels()->tier, pare_threads(), p->M, p->N, p->K,
-                  accumulate ? ", accumulating" : "", alone ? ", one" : "", i / ldc,
-                  i % ldc);
+                  accumulate > 0 ? ", adding"
+                  : accumulate   ? ", subtracting"
+                                 : "",
+                  alone ? ", one" : "", i / ldc, i % ldc);
     }
     guarded_free(g);
 }
@@ -122,7 +125,7 @@ static void check_layouts(const struct problem *p)
     for (int how = 0; how < LAYOUTS * LAYOUTS; how++) {
         struct stored a = store(p->a, p->M, p->K, (enum layout)(how % LAYOUTS));
         struct stored b = store(p->b, p->K, p->N, (enum layout)(how / LAYOUTS));
-        check(p, a.matrix, b.matrix, how % 2, 0);
+        check(p, a.matrix, b.matrix, how % 3 - 1, 0);
         check(p, a.matrix, b.matrix, (how + 1) % 2, 1);
         guarded_free(a.memory);
         guarded_free(b.memory);
@@ -154,6 +157,60 @@ Test(gemm, the_number_of_threads_changes_nothing)
             pare_set_threads(threads[t]);
             check(&p, pare_rows(p.a, p.K), pare_rows(p.b, p.N), t % 2, 0);
         }
+        problem_free(&p);
+    }
+}
+
+/* C of `p` (which is square), with A A^T above the diagonal and C itself below it. */
+static void check_syrk(const struct problem *p, const float *expected, int accumulate)
+{
+    float *c = malloc(p->N * p->N * sizeof *c);
+    struct pare_arena arena = {0};
+    memcpy(c, p->c, p->N * p->N * sizeof *c);
+    cr_assert_eq(
+        pare_syrk(p->N, p->K, pare_rows(p->a, p->K), c, p->N, accumulate, &arena, NULL),
+        PARE_OK);
+    for (size_t i = 0; i < p->N; i++)
+        for (size_t j = 0; j < p->N; j++)
+            cr_assert(!memcmp(&c[i * p->N + j], &expected[i * p->N + j], sizeof *c),
+                      "%s, %d threads, %zu x %zu, accumulate %d: row %zu, column %zu",
+                      pare_kernels()->tier, pare_threads(), p->N, p->K, accumulate, i, j);
+    pare_arena_free(&arena);
+    free(c);
+}
+
+/* One of these is packed in two pieces, several have more than one row block. */
+static const size_t squares[][2] = {{1, 1},    {5, 3},    {14, 9},    {33, 20},
+                                    {65, 771}, {300, 70}, {500, 800}, {1400, 1600}};
+
+Test(gemm, a_symmetric_product_is_the_upper_triangle_of_the_whole_one)
+{
+    for (size_t s = 0; s < sizeof squares / sizeof squares[0]; s++) {
+        const size_t n = squares[s][0], depth = squares[s][1];
+        const int large = n * n * depth > 30000000;
+        struct problem p = problem_new((size_t[3]){n, n, large ? 1 : depth});
+        struct pare_arena arena = {0};
+        p.K = depth;
+        free(p.a);
+        uint64_t seed = 7 + s;
+        p.a = numbers(n * depth, &seed);
+        for (int accumulate = -1; accumulate < 2; accumulate++) {
+            float *whole = malloc(n * n * sizeof *whole);
+            memcpy(whole, p.c, n * n * sizeof *whole);
+            cr_assert_eq(pare_gemm(n, n, depth, pare_rows(p.a, depth),
+                                   pare_transposed(p.a, depth), whole, n, accumulate,
+                                   &arena, NULL),
+                         PARE_OK);
+            for (size_t i = 0; i < n; i++)
+                memcpy(whole + i * n, p.c + i * n, i * sizeof *whole);
+            for (int t = large ? 1 : 0; pare_cpu_tier(t); t++) {
+                cr_assert_eq(pare_cpu_select(pare_cpu_tier(t), NULL), PARE_OK);
+                pare_set_threads(1 + t);
+                check_syrk(&p, whole, accumulate);
+            }
+            free(whole);
+        }
+        pare_arena_free(&arena);
         problem_free(&p);
     }
 }
