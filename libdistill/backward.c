@@ -482,8 +482,10 @@ enum pare_status pare_backward(struct pare_params *params, const float *weights,
     PARE_TRY(plan_memory(&pass, &work->arena));
     PARE_TRY(head(p, grads->logits));
     pass.precision = params->precision;
-    for (uint32_t l = L; l-- > 0;)
+    for (uint32_t l = L; l-- > 0 && l + 1 >= work->frozen;)
         PARE_TRY(l + 1 == L ? last_block(p, l) : inner_block(p, l));
+    if (work->frozen)
+        return PARE_OK;
     if (grads->hidden && grads->hidden[0])
         add_rows(p->dx, grads->hidden[0], p->T * p->C);
     embedding(p);

@@ -21,6 +21,8 @@ extern "C" {
 struct pare_backward { /* all zero: ready; memory for the largest batch seen so far */
     struct pare_arena arena;   /* gradients of activations */
     struct pare_arena scratch; /* packing */
+    uint32_t frozen; /* 0; or 1 + n: neither the embeddings nor the n lowest blocks get
+                        gradients, and the pass ends above them */
 };
 
 void pare_backward_free(struct pare_backward *work);

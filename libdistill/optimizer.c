@@ -13,6 +13,7 @@
 struct pare_optimizer_tile { /* elements [begin, end) of one slot */
     size_t begin, end;
     int decays;
+    float rate;
 };
 
 struct pare_optimizer_options pare_optimizer_options_default(void)
@@ -29,14 +30,20 @@ static int slot_decays(const struct pare_slot *slot)
            slot->role == PARE_ROLE_HEAD;
 }
 
-/* Cuts all slots but the token embedding into tiles; counts them when `tiles` is NULL. */
-static size_t cut_tiles(const struct pare_params *params,
-                        struct pare_optimizer_tile *tiles)
+static float slot_rate(const struct pare_optimizer *o, size_t slot)
 {
+    return o->options.rates ? o->options.rates[slot] : 1;
+}
+
+/* Cuts all slots but the token embedding and what is frozen into tiles; counts them when
+ * `tiles` is NULL. */
+static size_t cut_tiles(const struct pare_optimizer *o, struct pare_optimizer_tile *tiles)
+{
+    const struct pare_params *params = o->params;
     size_t count = 0;
     for (size_t i = 0; i < params->plan.count; i++) {
         const size_t stop = params->start[i + 1];
-        if (params->start[i] == params->tokens)
+        if (params->start[i] == params->tokens || slot_rate(o, i) == 0)
             continue;
         for (size_t begin = params->start[i]; begin < stop; begin += TILE) {
             if (tiles)
@@ -44,6 +51,7 @@ static size_t cut_tiles(const struct pare_params *params,
                     .begin = begin,
                     .end = stop - begin < TILE ? stop : begin + TILE,
                     .decays = slot_decays(&params->plan.slots[i]),
+                    .rate = slot_rate(o, i),
                 };
             count++;
         }
@@ -54,15 +62,17 @@ static size_t cut_tiles(const struct pare_params *params,
 static enum pare_status set_up(struct pare_optimizer *o, struct pare_error *err)
 {
     const size_t V = o->params->config.vocab;
-    o->n_tiles = cut_tiles(o->params, NULL);
+    o->token_rate = slot_rate(o, pare_params_slot_at(o->params, o->params->tokens));
+    o->n_tiles = cut_tiles(o, NULL);
     PARE_TRY(pare_arena_alloc(&o->arena, &o->tiles, o->n_tiles, sizeof *o->tiles, err));
-    cut_tiles(o->params, o->tiles);
+    cut_tiles(o, o->tiles);
     PARE_TRY(pare_arena_alloc(&o->arena, &o->square, o->n_tiles > V ? o->n_tiles : V,
                               sizeof *o->square, err));
     PARE_TRY(pare_arena_alloc(&o->arena, &o->row_steps, V, sizeof *o->row_steps, err));
     PARE_TRY(pare_arena_alloc(&o->arena, &o->row_moved, V, 1, err));
     PARE_TRY(pare_alloc(&o->m, o->params->total, sizeof(float), err));
     PARE_TRY(pare_alloc(&o->v, o->params->total, sizeof(float), err));
+    o->options.rates = NULL;
     pare_optimizer_resume(o, 0);
     return PARE_OK;
 }
@@ -128,7 +138,8 @@ static void catch_up(const struct pare_optimizer *o, size_t row, const float *ze
     const size_t C = o->params->config.hidden;
     const size_t at = o->params->tokens + row * C;
     float *p = o->params->value + at, *m = o->m + at, *v = o->v + at;
-    for (uint64_t step = o->row_steps[row]; step < o->steps; step++) {
+    for (uint64_t step = o->row_steps[row]; step < o->steps && o->token_rate != 0;
+         step++) {
         const struct pare_adamw *constants = &o->history[step - o->history_start];
         if (o->row_moved[row])
             kernels->adamw(p, m, v, zeros, C, constants);
@@ -218,8 +229,9 @@ static double gradient_norm(struct pare_optimizer *o)
     pare_parallel_for(o->n_tiles, 1, square_tile, o);
     for (size_t i = 0; i < o->n_tiles; i++)
         sum += o->square[i];
-    pare_parallel_for(o->params->n_touched, ROW_TILE, square_row_tile, o);
-    for (size_t i = 0; i < o->params->n_touched; i++)
+    const size_t rows = o->token_rate != 0 ? o->params->n_touched : 0;
+    pare_parallel_for(rows, ROW_TILE, square_row_tile, o);
+    for (size_t i = 0; i < rows; i++)
         sum += o->square[i];
     return sqrt(sum);
 }
@@ -234,6 +246,7 @@ static void update_tile(void *context, size_t begin, size_t end)
         struct pare_adamw constants = *call->constants;
         if (!tile->decays)
             constants.weight_decay = 0;
+        constants.lr *= tile->rate;
         pare_kernels()->adamw(params->value + tile->begin, o->m + tile->begin,
                               o->v + tile->begin, params->grad + tile->begin,
                               tile->end - tile->begin, &constants);
@@ -290,21 +303,11 @@ enum pare_status pare_optimizer_step(struct pare_optimizer *o, float lr, double 
     };
     struct row_call call = {o, params->touched, &o->history[late]};
     pare_parallel_for(o->n_tiles, 1, update_tile, &call);
-    pare_parallel_for(params->n_touched, ROW_TILE, update_row_tile, &call);
+    o->history[late].lr *= o->token_rate;
+    if (o->token_rate != 0)
+        pare_parallel_for(params->n_touched, ROW_TILE, update_row_tile, &call);
     o->steps++;
     o->beta1_power = beta1_power;
     o->beta2_power = beta2_power;
     return PARE_OK;
-}
-
-float pare_schedule_linear(float peak, uint64_t warmup, uint64_t steps, uint64_t update)
-{
-    if (warmup > steps)
-        warmup = steps;
-    if (update <= warmup)
-        return (float)((double)peak * ((double)update / (double)warmup));
-    if (update > steps)
-        return 0;
-    return (float)((double)peak *
-                   ((double)(steps + 1 - update) / (double)(steps - warmup)));
 }

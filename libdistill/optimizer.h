@@ -1,6 +1,7 @@
 /* AdamW (Loshchilov & Hutter 2019, algorithm 2) over pare_params, with the gradient's
- * global norm clipped (Pascanu, Mikolov, Bengio 2013) and the usual learning-rate
- * schedule.
+ * global norm clipped (Pascanu, Mikolov, Bengio 2013) and a factor of the learning rate
+ * for each slot (schedule.h). A slot whose factor is 0 is frozen: it is not moved, it
+ * does not decay, and its gradient is no part of the norm.
  *
  * The update is the dense one, bit for bit, yet rows of the token embedding without a
  * gradient are not visited in each step: what the optimiser does to such a row depends on
@@ -22,9 +23,10 @@ struct pare_optimizer_options {
     float beta1, beta2, eps;
     float weight_decay; /* of embeddings and matrices; norms and biases have none */
     float clip;         /* greatest global norm of the gradient, 0: not clipped */
+    const float *rates; /* [plan.count] factors of the rate; NULL: 1. Not kept */
 };
 
-/* 0.9, 0.999, 1e-8, 0.01, 1 */
+/* 0.9, 0.999, 1e-8, 0.01, 1, NULL */
 struct pare_optimizer_options pare_optimizer_options_default(void);
 
 struct pare_optimizer_tile;
@@ -36,6 +38,7 @@ struct pare_optimizer {
     float *m, *v;                      /* [total] first and second moment */
     struct pare_optimizer_tile *tiles; /* of everything but the token embedding */
     size_t n_tiles;
+    float token_rate;                /* the token embedding's factor */
     double *square;                  /* [n_tiles] or [V]: partial sums of the norm */
     double beta1_power, beta2_power; /* beta^steps, by repeated multiplication */
     uint64_t *row_steps;             /* [V] updates that a token's row has seen */
@@ -67,10 +70,6 @@ void pare_optimizer_settle(struct pare_optimizer *optimizer);
  * that is not finite changes nothing: PARE_ERR_INPUT naming tensor and element. */
 enum pare_status pare_optimizer_step(struct pare_optimizer *optimizer, float lr,
                                      double *norm, struct pare_error *err) PARE_CHECKED;
-
-/* Learning rate of update 1 .. steps: rises linearly over the first `warmup` updates,
- * then falls linearly, to reach 0 one update after the last. */
-float pare_schedule_linear(float peak, uint64_t warmup, uint64_t steps, uint64_t update);
 
 #ifdef __cplusplus
 }

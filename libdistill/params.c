@@ -217,8 +217,8 @@ void pare_params_draw_all(struct pare_params *params, uint64_t seed)
         pare_params_draw(params, i, seed);
 }
 
-/* Pooler and classifier: "cls.weight", "cls.output.bias" ... */
-static int is_head(const struct pare_slot *slot)
+/* "cls.weight", "cls.output.bias" ... */
+int pare_slot_is_head(const struct pare_slot *slot)
 {
     return !strncmp(slot->name, "cls.", 4);
 }
@@ -266,7 +266,7 @@ enum pare_status pare_params_load(struct pare_params *params,
         char shape[64];
         if (from >= 0) {
             load_slot(params, i, stored, (size_t)from);
-        } else if (is_head(slot)) {
+        } else if (pare_slot_is_head(slot)) {
             pare_params_draw(params, i, seed);
             ++*drawn;
         } else {

@@ -99,6 +99,9 @@ enum pare_status pare_params_write(const struct pare_params *params,
                                    const struct pare_meta *meta, const char *path,
                                    struct pare_error *err) PARE_CHECKED;
 
+/* Whether a model's slot belongs to its pooler or classifier. */
+int pare_slot_is_head(const struct pare_slot *slot);
+
 /* The slot that element `offset` belongs to. */
 size_t pare_params_slot_at(const struct pare_params *params, size_t offset);
 

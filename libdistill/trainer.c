@@ -16,6 +16,7 @@ struct pare_train_options pare_train_options_default(void)
         .accumulate = 1,
         .lr = 3e-5,
         .warmup = 0.06,
+        .layer_decay = 1,
         .adamw = pare_optimizer_options_default(),
         .keep = PARE_KEEP_BEST,
     };
@@ -56,6 +57,10 @@ static enum pare_status check_options(const struct pare_trainer *t)
     if (!(o->lr > 0) || !(o->warmup >= 0 && o->warmup <= 1))
         return pare_fail(t->err, PARE_ERR_USAGE,
                          "the learning rate must be above 0, the warm-up within 0 to 1");
+    if (!(o->layer_decay > 0 && o->layer_decay <= 1))
+        return pare_fail(t->err, PARE_ERR_USAGE,
+                         "the layers' decay of the learning rate must be above 0 and at "
+                         "most 1");
     if (!t->dev && (o->eval_every || o->patience))
         return pare_fail(t->err, PARE_ERR_USAGE,
                          "there are no development data to judge by: neither an "
@@ -68,6 +73,23 @@ static enum pare_status check_options(const struct pare_trainer *t)
     if (t->dev)
         PARE_TRY(pare_examples_check(t->dev, config, 0, "development data", t->err));
     return PARE_OK;
+}
+
+static enum pare_status make_optimizer(struct pare_trainer *t)
+{
+    const struct pare_train_options *o = t->options;
+    struct pare_optimizer_options adamw = o->adamw;
+    float *rates;
+    PARE_TRY(pare_alloc_raw(&rates, t->params->plan.count, sizeof *rates, t->err));
+    adamw.rates = rates;
+    enum pare_status status =
+        pare_slot_rates(t->params, o->layer_decay, o->freeze, o->n_freeze, rates, t->err);
+    if (status == PARE_OK) {
+        t->backward.frozen = pare_rates_frozen(t->params, rates);
+        status = pare_optimizer_new(t->params, &adamw, &t->optimizer, t->err);
+    }
+    pare_free(rates);
+    return status;
 }
 
 enum pare_status pare_trainer_open(struct pare_trainer *t)
@@ -93,7 +115,7 @@ enum pare_status pare_trainer_open(struct pare_trainer *t)
     PARE_TRY(pare_model_bind(&t->params->config, &source, &t->model, err));
     source.precision = PARE_PRECISION_FP32;
     PARE_TRY(pare_model_bind(&t->params->config, &source, &t->scorer, err));
-    PARE_TRY(pare_optimizer_new(t->params, &o->adamw, &t->optimizer, err));
+    PARE_TRY(make_optimizer(t));
     PARE_TRY(pare_batcher_init(&t->batcher, t->train, o->batch, err));
     PARE_TRY(pare_alloc_raw(&t->order, count, sizeof *t->order, err));
     PARE_TRY(pare_alloc_raw(&t->work, count, sizeof *t->work, err));

@@ -11,6 +11,7 @@
 #include "libdistill/examples.h"
 #include "libdistill/loss.h"
 #include "libdistill/optimizer.h"
+#include "libdistill/schedule.h"
 #include "runtime/base/progress.h"
 
 #ifdef __cplusplus
@@ -41,6 +42,10 @@ struct pare_train_options {
     size_t bucket;     /* see pare_examples_order; 0: no bucketing */
     double lr;         /* peak */
     double warmup;     /* share of all updates */
+    enum pare_schedule schedule;
+    double layer_decay;        /* see pare_slot_rates; 1: none */
+    const char *const *freeze; /* globs of tensors' names */
+    size_t n_freeze;
     struct pare_optimizer_options adamw;
     enum pare_precision precision; /* of the products of the blocks' linear layers,
                                       forward and backward; evaluations are in float */
@@ -59,7 +64,8 @@ struct pare_train_options {
     const char *loss_identity; /* what else decides the loss, for the resume file */
 };
 
-/* 3 epochs of batches of 32, rate 3e-5, warm-up 6 %, AdamW's defaults, best kept. */
+/* 3 epochs of batches of 32, rate 3e-5, warm-up 6 % and linear decay, AdamW's defaults,
+ * best kept. */
 struct pare_train_options pare_train_options_default(void);
 
 enum pare_train_event_kind {

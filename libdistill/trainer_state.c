@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "libdistill/state.h"
+#include "runtime/base/alloc.h"
 #include "runtime/base/sha256.h"
 
 /* --- Identity --------------------------------------------------------------------- */
@@ -55,6 +56,25 @@ static enum pare_status add_model(cJSON *object, const struct pare_params *param
     return add(object, "starting weights", sha, err);
 }
 
+static enum pare_status add_globs(cJSON *object, const struct pare_train_options *o,
+                                  struct pare_error *err)
+{
+    size_t length = 1;
+    for (size_t i = 0; i < o->n_freeze; i++)
+        length += strlen(o->freeze[i]) + 1;
+    if (!o->n_freeze)
+        return add(object, "frozen", "none", err);
+    char *text;
+    PARE_TRY(pare_alloc(&text, length, 1, err));
+    size_t used = 0;
+    for (size_t i = 0; i < o->n_freeze; i++)
+        used += (size_t)snprintf(text + used, length - used, "%s%s", i ? " " : "",
+                                 o->freeze[i]);
+    enum pare_status status = add(object, "frozen", text, err);
+    pare_free(text);
+    return status;
+}
+
 static enum pare_status add_options(cJSON *object, const struct pare_train_options *o,
                                     struct pare_error *err)
 {
@@ -64,6 +84,9 @@ static enum pare_status add_options(cJSON *object, const struct pare_train_optio
     PARE_TRY(add_count(object, "bucket", o->bucket, err));
     PARE_TRY(add_real(object, "learning rate", o->lr, err));
     PARE_TRY(add_real(object, "warmup", o->warmup, err));
+    PARE_TRY(add(object, "schedule", pare_schedule_name(o->schedule), err));
+    PARE_TRY(add_real(object, "layer decay", o->layer_decay, err));
+    PARE_TRY(add_globs(object, o, err));
     PARE_TRY(add_real(object, "beta1", (double)o->adamw.beta1, err));
     PARE_TRY(add_real(object, "beta2", (double)o->adamw.beta2, err));
     PARE_TRY(add_real(object, "epsilon", (double)o->adamw.eps, err));

@@ -158,8 +158,8 @@ enum pare_status pare_trainer_update(struct pare_trainer *t)
     size_t end = first + o->accumulate * o->batch;
     if (end > t->train->count || o->accumulate > t->train->count)
         end = t->train->count;
-    const float lr =
-        pare_schedule_linear((float)o->lr, t->warmup, t->updates, t->at.updates + 1);
+    const float lr = pare_schedule_rate(o->schedule, (float)o->lr, t->warmup, t->updates,
+                                        t->at.updates + 1);
     struct loss_sums loss = {0};
     double norm;
     PARE_TRY(pare_check_interrupted(t->err));

@@ -5,6 +5,7 @@
 
 const char *const train_keep_words[] = {"best", "last", NULL};
 const char *const train_precision_words[] = {"fp32", "bf16", NULL};
+const char *const train_schedule_words[] = {"linear", "cosine", "constant", NULL};
 
 struct train_options train_options_default(void)
 {
@@ -16,6 +17,7 @@ struct train_options train_options_default(void)
         .max_length = 128,
         .lr = trainer.lr,
         .warmup = trainer.warmup,
+        .layer_decay = trainer.layer_decay,
         .weight_decay = 0.01,
         .clip = 1,
         .dropout = -1,
@@ -63,6 +65,10 @@ struct pare_train_options train_options_trainer(const struct train_options *o,
     options.bucket = (size_t)o->bucket;
     options.lr = o->lr;
     options.warmup = o->warmup;
+    options.schedule = (enum pare_schedule)o->schedule;
+    options.layer_decay = o->layer_decay;
+    options.freeze = o->freeze.items;
+    options.n_freeze = o->freeze.count;
     options.adamw.weight_decay = (float)o->weight_decay;
     options.adamw.clip = (float)o->clip;
     options.precision = (enum pare_precision)o->precision;
@@ -74,6 +80,15 @@ struct pare_train_options train_options_trainer(const struct train_options *o,
     options.resume = o->resume;
     options.checkpoint_every = (uint64_t)o->checkpoint_every;
     return options;
+}
+
+static int add_list(cJSON *json, const char *key, const struct pare_cli_list *list)
+{
+    cJSON *array = cJSON_AddArrayToObject(json, key);
+    for (size_t i = 0; array && i < list->count; i++)
+        if (!cJSON_AddItemToArray(array, cJSON_CreateString(list->items[i])))
+            return 0;
+    return array != NULL;
 }
 
 int train_options_history(const struct train_options *o, uint64_t seed,
@@ -89,6 +104,9 @@ int train_options_history(const struct train_options *o, uint64_t seed,
         cJSON_AddNumberToObject(json, "bucket", o->bucket) &&
         cJSON_AddNumberToObject(json, "lr", o->lr) &&
         cJSON_AddNumberToObject(json, "warmup", o->warmup) &&
+        cJSON_AddStringToObject(json, "schedule", train_schedule_words[o->schedule]) &&
+        cJSON_AddNumberToObject(json, "layer_decay", o->layer_decay) &&
+        add_list(json, "freeze", &o->freeze) &&
         cJSON_AddNumberToObject(json, "weight_decay", o->weight_decay) &&
         cJSON_AddNumberToObject(json, "clip", o->clip) &&
         cJSON_AddNumberToObject(json, "dropout", (double)config->dropout) &&

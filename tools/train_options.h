@@ -15,6 +15,9 @@ struct train_options {
     int epochs, batch, accumulate, bucket, max_length;
     double lr, warmup, weight_decay, clip, dropout;
     int eval_every, patience;
+    int schedule; /* enum pare_schedule */
+    double layer_decay;
+    struct pare_cli_list freeze;
     int keep;      /* enum pare_keep */
     int precision; /* enum pare_precision */
     const char *state, *metrics;
@@ -23,6 +26,7 @@ struct train_options {
 
 extern const char *const train_keep_words[];
 extern const char *const train_precision_words[];
+extern const char *const train_schedule_words[];
 
 /* Entries for a table of options, of the struct that `o` points to. */
 #define TRAIN_OPTIONS(o)                                                                 \
@@ -35,6 +39,12 @@ extern const char *const train_precision_words[];
                         "learning rate at its peak"),                                    \
         PARE_CLI_DOUBLE(0, "warmup", "SHARE", &(o)->warmup, 0, 1,                        \
                         "share of the updates over which the rate rises"),               \
+        PARE_CLI_CHOICE(0, "schedule", "HOW", &(o)->schedule, train_schedule_words,      \
+                        "how the rate falls behind the warm-up"),                        \
+        PARE_CLI_DOUBLE(0, "layer-decay", "D", &(o)->layer_decay, 1e-6, 1,               \
+                        "factor of the rate from each block to the one below it"),       \
+        PARE_CLI_STRINGS(0, "freeze", "GLOB", &(o)->freeze,                              \
+                         "leave tensors of such names as they are: 'blk.0.*'"),          \
         PARE_CLI_DOUBLE(0, "weight-decay", "W", &(o)->weight_decay, 0, 100,              \
                         "decay of matrices and embeddings; norms and biases have none"), \
         PARE_CLI_DOUBLE(0, "clip", "NORM", &(o)->clip, 0, 1e9,                           \

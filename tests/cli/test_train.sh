@@ -63,6 +63,14 @@ last_best=$(sed -n 's/.*"kind":"eval".*"update":\([0-9]*\).*"best":true.*/\1/p' 
     fail "best at $last_best, patience 3 of 6 updates, ended at $updates"
 check 2 "no development data" pare-train $start --train easy.tsv --patience 3 -o p.gguf
 
+# Rates by depth and time; frozen tensors; a glob of none.
+check 0 - pare-train -q $start $data --epochs 1 --schedule cosine --layer-decay 0.8 \
+    --freeze 'blk.0.*' --freeze 'token_embd*' -o frozen.gguf
+pare-inspect --json frozen.gguf >frozen.json
+grep -q 'layer_decay.*0\.8' frozen.json || fail "no layer decay in the history"
+grep -q 'token_embd\*' frozen.json || fail "no globs in the history"
+check 2 'matches "blk.7.*"' pare-train -q $start $data --freeze 'blk.7.*' -o g.gguf
+
 # Killed in the middle, six times, and resumed until it is through. The moments are
 # counted in updates, not in seconds: any machine meets a job that is running.
 long="$start $data --epochs 12 --eval-every 15 --checkpoint-every 2 --threads 1 -q"

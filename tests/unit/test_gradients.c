@@ -8,6 +8,7 @@
 
 #include "libdistill/backward.h"
 #include "libdistill/optimizer.h"
+#include "libdistill/schedule.h"
 #include "runtime/base/json.h"
 #include "runtime/checkpoint/checkpoint.h"
 
@@ -197,8 +198,9 @@ static struct pare_optimizer_options options_of(const struct golden *g)
 
 static float rate_of(const struct golden *g, uint64_t update)
 {
-    return pare_schedule_linear((float)number(g, "lr"), (uint64_t)number(g, "warmup"),
-                                (uint64_t)number(g, "steps"), update);
+    return pare_schedule_rate(PARE_SCHEDULE_LINEAR, (float)number(g, "lr"),
+                              (uint64_t)number(g, "warmup"), (uint64_t)number(g, "steps"),
+                              update);
 }
 
 /* Gradients come from the file; rows of the token embedding that are zero in a step are

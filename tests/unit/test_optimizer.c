@@ -214,15 +214,3 @@ Test(optimizer, a_gradient_that_is_not_finite_names_its_tensor_and_changes_nothi
     pare_free(before);
     close_one(params, optimizer);
 }
-
-Test(optimizer, the_schedule_rises_and_falls_linearly)
-{
-    const float expected[] = {0.25f,   0.5f,    0.75f,   1.0f,    1.0f,
-                              5 / 6.f, 4 / 6.f, 3 / 6.f, 2 / 6.f, 1 / 6.f};
-    for (uint64_t update = 1; update <= 10; update++)
-        cr_assert_float_eq(pare_schedule_linear(1, 4, 10, update), expected[update - 1],
-                           1e-7);
-    cr_assert_eq(pare_schedule_linear(1, 4, 10, 11), 0);
-    cr_assert_eq(pare_schedule_linear(2, 0, 4, 1), 2);
-    cr_assert_eq(pare_schedule_linear(2, 9, 4, 4), 2); /* warm-up alone */
-}
