@@ -127,7 +127,7 @@ enum pare_status pare_distill_check(const struct pare_distill_options *options,
         PARE_TRY(check_map(options, student, teacher, err));
     if (looks_at_qkv(options))
         PARE_TRY(check_relation(options, student, teacher, err));
-    if ((options->hard > 0 || options->soft > 0) && student->labels != teacher->labels)
+    if (student->labels != teacher->labels)
         return pare_fail(err, PARE_ERR_USAGE, "the student has %u labels, the teacher %u",
                          student->labels, teacher->labels);
     return PARE_OK;
@@ -149,8 +149,8 @@ size_t pare_distill_extras(const struct pare_distill_options *options,
     for (size_t i = 0; i < options->n_map; i++) {
         extras[i] = (struct pare_extra){
             .rows = teacher->hidden, .columns = student->hidden, .decays = 1};
-        snprintf(extras[i].name, sizeof extras[i].name, "train.projection.%u",
-                 options->map[i].student);
+        snprintf(extras[i].name, sizeof extras[i].name, "train.projection.%u.%u",
+                 options->map[i].student, options->map[i].teacher);
     }
     return options->n_map;
 }

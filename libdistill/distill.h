@@ -7,8 +7,8 @@
  *   hard      CE(softmax z, label); nothing for an example without a label
  *   soft      T^2 KL(softmax(z'/T) || softmax(z/T))        Hinton et al. 2015, section 2
  *   cosine    mean over tokens of 1 - cos(p_t, h'_t)       DistilBERT, Sanh et al. 2019
- *   mse       ||p - h'||^2 / (n C')                        TinyBERT, Jiao et al. 2020,
- * (8) first     ||p_0/||p_0|| - h'_0/||h'_0|| ||^2           PKD, Sun et al. 2019, (7)
+ *   mse       ||p - h'||^2 / (n C')                        TinyBERT, Jiao 2020, (8)
+ *   first     ||p_0/||p_0|| - h'_0/||h'_0|| ||^2           PKD, Sun et al. 2019, (7)
  *   relation  over x in q, k, v: mean over heads and rows of
  *             KL(softmax(x'x'^T/sqrt d') || softmax(xx^T/sqrt d))
  *                                                          MiniLMv2, Wang et al. 2021
@@ -55,7 +55,8 @@ void pare_distill_map_evenly(struct pare_distill_options *options, uint32_t Ls,
                              uint32_t Lt);
 
 /* PARE_ERR_USAGE naming the option when a weight is negative or none is positive, a state
- * does not exist, widths differ without a projection, or the heads do not divide. */
+ * does not exist, widths differ without a projection, the heads do not divide, or student
+ * and teacher have other numbers of labels. */
 enum pare_status pare_distill_check(const struct pare_distill_options *options,
                                     const struct pare_config *student,
                                     const struct pare_config *teacher,

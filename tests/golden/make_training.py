@@ -203,9 +203,10 @@ def run(path):
     print("losses of the run:", float(losses[0]), "...", float(losses[-1]))
 
 
-out = pathlib.Path(sys.argv[1])
-out.mkdir(parents=True, exist_ok=True)
-gradients(out / "bert.safetensors", bert, True)
-gradients(out / "distilbert.safetensors", distilbert, False)
-optimizer(out / "adamw.safetensors")
-run(out / "run.safetensors")
+if __name__ == "__main__":
+    out = pathlib.Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    gradients(out / "bert.safetensors", bert, True)
+    gradients(out / "distilbert.safetensors", distilbert, False)
+    optimizer(out / "adamw.safetensors")
+    run(out / "run.safetensors")

@@ -1,6 +1,7 @@
 /* The backward pass against finite differences of the forward, and its promises: same
  * bits for any thread count and tier, sums of several batches. Against PyTorch's
  * gradients: test_gradients.c. */
+#include "tests/support/finite_differences.h"
 #include "tests/support/toy_training.h"
 
 #include <stdio.h>
@@ -8,64 +9,19 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/parallel.h"
 
-/* Central differences of steps h and h / 2, extrapolated: error of order h^4. */
-static double slope(struct toy *toy, size_t begin, size_t end, const float *direction,
-                    float h)
+static double loss_of(void *toy)
 {
-    float *value = toy->params->value;
-    float kept[1024];
-    cr_assert(end - begin <= 1024);
-    memcpy(kept, value + begin, (end - begin) * sizeof *kept);
-    double estimate[2];
-    for (int half = 0; half < 2; half++) {
-        double step = half ? h / 2 : h, loss[2];
-        for (int side = 0; side < 2; side++) {
-            for (size_t k = begin; k < end; k++)
-                value[k] = (float)((double)kept[k - begin] +
-                                   (side ? -step : step) * (double)direction[k - begin]);
-            loss[side] = toy_loss(toy);
-        }
-        estimate[half] = (loss[0] - loss[1]) / (2 * step);
-    }
-    memcpy(value + begin, kept, (end - begin) * sizeof *kept);
-    return (4 * estimate[1] - estimate[0]) / 3;
+    return toy_loss(toy);
 }
 
-static void expect_near(double found, double expected, const char *what)
-{
-    cr_assert_float_eq(found, expected, 1e-4 + 4e-3 * fabs(expected),
-                       "%s: gradient %.7g, finite differences %.7g", what, found,
-                       expected);
-}
-
-/* Every tensor: eight elements (all of a small one), and all of them at once along random
- * signs, which no wrong element survives. */
 static void check_gradients(const struct pare_config *config,
                             const struct pare_dropout *dropout)
 {
     struct toy toy;
     toy_open(&toy, config, dropout);
-    struct pare_params *params = toy.params;
     double loss = toy_gradient(&toy, 0);
-    expect_near(loss, toy_loss(&toy), "the loss itself");
-    for (size_t i = 0; i < params->plan.count; i++) {
-        const size_t begin = params->start[i], n = params->start[i + 1] - begin;
-        const char *name = params->plan.slots[i].name;
-        struct pare_rng rng = {.seed = 5, .stream = i};
-        const float one = 1;
-        for (size_t sample = 0; sample < (n < 8 ? n : 8); sample++) {
-            size_t k = begin + (n <= 8 ? sample : (size_t)pare_rng_below(&rng, n));
-            expect_near((double)params->grad[k], slope(&toy, k, k + 1, &one, 0.02f),
-                        name);
-        }
-        float direction[1024];
-        double along = 0;
-        for (size_t k = 0; k < n; k++) {
-            direction[k] = pare_rng_next(&rng) & 1 ? 1.0f : -1.0f;
-            along += (double)direction[k] * (double)params->grad[begin + k];
-        }
-        expect_near(along, slope(&toy, begin, begin + n, direction, 0.004f), name);
-    }
+    slope_expect(loss, toy_loss(&toy), "the loss itself");
+    slope_check(&(struct slope_loss){toy.params, toy.params->grad, loss_of, &toy});
     toy_close(&toy);
 }
 

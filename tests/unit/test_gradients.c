@@ -1,116 +1,38 @@
 /* Gradients, AdamW and fifty steps of training against PyTorch: tests/data/training, made
  * by tests/golden/make_training.py. */
-#include <criterion/criterion.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "libdistill/backward.h"
 #include "libdistill/optimizer.h"
 #include "libdistill/schedule.h"
-#include "runtime/base/json.h"
-#include "runtime/checkpoint/checkpoint.h"
-
-#define OK(call)                                                                         \
-    do {                                                                                 \
-        struct pare_error error_ = {""};                                                 \
-        struct pare_error *err = &error_;                                                \
-        cr_assert_eq((call), PARE_OK, "%s: %s", #call, error_.message);                  \
-    } while (0)
+#include "tests/support/golden_training.h"
 
 struct golden {
-    struct pare_ckpt *ckpt;
-    cJSON *config;
+    struct pare_ckpt *file;
     struct pare_params *params;
 };
 
-static double number(const struct golden *g, const char *key)
+static const void *data_of(const struct golden *g, const char *name)
 {
-    struct pare_text text = {0};
-    OK(pare_meta_get_string(&g->ckpt->meta, key, &text, err));
-    char copy[32];
-    cr_assert(text.length < sizeof copy);
-    memcpy(copy, text.data, text.length);
-    copy[text.length] = '\0';
-    return strtod(copy, NULL);
-}
-
-static const struct pare_tensor *tensor(const struct golden *g, const char *prefix,
-                                        const char *name)
-{
-    char full[160];
-    snprintf(full, sizeof full, "%s%s", prefix, name);
-    const struct pare_tensor *found = pare_ckpt_find(g->ckpt, full);
-    cr_assert_not_null(found, "%s", full);
-    return found;
-}
-
-static const float *floats(const struct golden *g, const char *name)
-{
-    return tensor(g, "", name)->data;
-}
-
-/* Tensors `prefix`NAME of every slot, into a buffer laid out as the parameters. */
-static void read_all(const struct golden *g, const char *prefix, float *out)
-{
-    const struct pare_plan *plan = &g->params->plan;
-    for (size_t i = 0; i < plan->count; i++) {
-        const struct pare_tensor *t = tensor(g, prefix, plan->slots[i].hf_name);
-        cr_assert_eq(pare_tensor_elements(t), pare_slot_elements(&plan->slots[i]));
-        memcpy(out + g->params->start[i], t->data, t->bytes);
-    }
+    return golden_tensor(g->file, "", name)->data;
 }
 
 static void open_golden(struct golden *g, const char *name, const char *prefix)
 {
-    const char *data = getenv("PARE_TEST_DATA");
-    cr_assert_not_null(data, "PARE_TEST_DATA is the folder tests/data");
-    char path[4096];
-    snprintf(path, sizeof path, "%s/training/%s.safetensors", data, name);
-    OK(pare_ckpt_open(path, &g->ckpt, err));
-    struct pare_text text = {0};
-    OK(pare_meta_get_string(&g->ckpt->meta, "config", &text, err));
-    OK(pare_json_parse(text.data, text.length, path, &g->config, err));
-    struct pare_config config = {0};
-    OK(pare_config_from_hf(g->config, path, &config, err));
-    OK(pare_params_new(&config, &g->params, err));
-    read_all(g, prefix, g->params->value);
+    g->file = golden_open(name);
+    struct pare_config config = golden_config(g->file, "config");
+    GOLDEN_OK(pare_params_new(&config, &g->params, err));
+    golden_read(g->file, prefix, g->params, g->params->value);
 }
 
 static void close_golden(struct golden *g)
 {
     pare_params_free(g->params);
-    cJSON_Delete(g->config);
-    pare_ckpt_close(g->ckpt);
+    pare_ckpt_close(g->file);
 }
 
-/* Largest difference from tensors `prefix`NAME, relative to the largest value of that
- * tensor; names the tensor that is worst. */
 static double worst(const struct golden *g, const char *prefix, const float *found,
                     int skip_key_bias, const char **name)
 {
-    const struct pare_plan *plan = &g->params->plan;
-    double result = 0;
-    for (size_t i = 0; i < plan->count; i++) {
-        const float *expected = tensor(g, prefix, plan->slots[i].hf_name)->data;
-        const size_t begin = g->params->start[i], n = g->params->start[i + 1] - begin;
-        /* A key's bias shifts all scores of a query alike, so its true gradient is zero
-         * and AdamW follows rounding errors. */
-        if (skip_key_bias && strstr(plan->slots[i].name, "attn_k.bias"))
-            continue;
-        double largest = 1e-2, difference = 0;
-        for (size_t k = 0; k < n; k++) {
-            largest = fmax(largest, fabs((double)expected[k]));
-            difference =
-                fmax(difference, fabs((double)expected[k] - (double)found[begin + k]));
-        }
-        if (difference / largest > result) {
-            result = difference / largest;
-            *name = plan->slots[i].name;
-        }
-    }
-    return result;
+    return golden_worst(g->file, prefix, g->params, found, 1e-2, skip_key_bias, name);
 }
 
 struct engine {
@@ -124,7 +46,7 @@ static void open_engine(struct engine *e, struct pare_params *params)
 {
     *e = (struct engine){.acts = {.tape = 1}};
     struct pare_weight_source source = pare_params_source(params);
-    OK(pare_model_bind(&params->config, &source, &e->model, err));
+    GOLDEN_OK(pare_model_bind(&params->config, &source, &e->model, err));
 }
 
 static void close_engine(struct engine *e)
@@ -138,7 +60,7 @@ static void close_engine(struct engine *e)
 static double differentiate(struct engine *e, struct pare_params *params,
                             const struct pare_batch *batch, const int32_t *labels)
 {
-    OK(pare_forward(e->model, batch, NULL, &e->acts, err));
+    GOLDEN_OK(pare_forward(e->model, batch, NULL, &e->acts, err));
     struct pare_loss loss = pare_loss_cross_entropy();
     struct pare_loss_grads grads = {.logits = e->dlogits};
     double sum = 0;
@@ -149,9 +71,9 @@ static double differentiate(struct engine *e, struct pare_params *params,
         .labels = labels,
         .scale = 1.0f / (float)batch->n_seq,
     };
-    OK(loss.run(loss.context, &input, &grads, &sum, err));
-    OK(pare_backward(params, params->value, batch, NULL, &e->acts, &grads, 0,
-                     &e->backward, err));
+    GOLDEN_OK(loss.run(loss.context, &input, &grads, &sum, err));
+    GOLDEN_OK(pare_backward(params, params->value, batch, NULL, &e->acts, &grads, 0,
+                            &e->backward, err));
     return sum / (double)batch->n_seq;
 }
 
@@ -161,16 +83,17 @@ static void check_gradients(const char *file)
     struct engine e;
     open_golden(&g, file, "");
     open_engine(&e, g.params);
-    const struct pare_tensor *labels = tensor(&g, "", "labels");
+    const struct pare_tensor *labels = golden_tensor(g.file, "", "labels");
     struct pare_batch batch = {
         .n_seq = labels->shape[0],
-        .n_tokens = tensor(&g, "", "ids")->shape[0],
-        .ids = tensor(&g, "", "ids")->data,
-        .types = g.params->config.token_types ? tensor(&g, "", "types")->data : NULL,
-        .starts = tensor(&g, "", "starts")->data,
+        .n_tokens = golden_tensor(g.file, "", "ids")->shape[0],
+        .ids = data_of(&g, "ids"),
+        .types = g.params->config.token_types ? data_of(&g, "types") : NULL,
+        .starts = data_of(&g, "starts"),
     };
     double loss = differentiate(&e, g.params, &batch, labels->data);
-    cr_assert_float_eq(loss, (double)floats(&g, "loss")[0], 2e-6, "loss %.8f", loss);
+    cr_assert_float_eq(loss, (double)((const float *)data_of(&g, "loss"))[0], 2e-6,
+                       "loss %.8f", loss);
     const char *name = "";
     double error = worst(&g, "grad.", g.params->grad, 0, &name);
     cr_assert(error < 2e-5, "%s differs by %.3g of its largest gradient", name, error);
@@ -191,16 +114,16 @@ Test(gradients, distilbert_gets_pytorchs_gradients)
 static struct pare_optimizer_options options_of(const struct golden *g)
 {
     struct pare_optimizer_options options = pare_optimizer_options_default();
-    options.weight_decay = (float)number(g, "decay");
-    options.clip = (float)number(g, "clip");
+    options.weight_decay = (float)golden_number(g->file, "decay");
+    options.clip = (float)golden_number(g->file, "clip");
     return options;
 }
 
 static float rate_of(const struct golden *g, uint64_t update)
 {
-    return pare_schedule_rate(PARE_SCHEDULE_LINEAR, (float)number(g, "lr"),
-                              (uint64_t)number(g, "warmup"), (uint64_t)number(g, "steps"),
-                              update);
+    return pare_schedule_rate(PARE_SCHEDULE_LINEAR, (float)golden_number(g->file, "lr"),
+                              (uint64_t)golden_number(g->file, "warmup"),
+                              (uint64_t)golden_number(g->file, "steps"), update);
 }
 
 /* Gradients come from the file; rows of the token embedding that are zero in a step are
@@ -213,12 +136,13 @@ Test(gradients, ten_steps_of_adamw_are_pytorchs)
     const size_t C = params->config.hidden;
     struct pare_optimizer_options options = options_of(&g);
     struct pare_optimizer *optimizer;
-    OK(pare_optimizer_new(params, &options, &optimizer, err));
-    const uint64_t steps = (uint64_t)number(&g, "steps");
+    GOLDEN_OK(pare_optimizer_new(params, &options, &optimizer, err));
+    const uint64_t steps = (uint64_t)golden_number(g.file, "steps");
+    const float *norms = data_of(&g, "norms");
     for (uint64_t step = 1; step <= steps; step++) {
         char prefix[32];
         snprintf(prefix, sizeof prefix, "grad.%d.", (int)step);
-        read_all(&g, prefix, params->grad);
+        golden_read(g.file, prefix, params, params->grad);
         params->n_touched = 0;
         for (uint32_t row = 0; row < params->config.vocab; row++)
             for (size_t c = 0; c < C; c++)
@@ -226,8 +150,8 @@ Test(gradients, ten_steps_of_adamw_are_pytorchs)
                     params->touched[params->n_touched++] = row;
                     break;
                 }
-        double norm, expected = (double)floats(&g, "norms")[step - 1];
-        OK(pare_optimizer_step(optimizer, rate_of(&g, step), &norm, err));
+        double norm, expected = (double)norms[step - 1];
+        GOLDEN_OK(pare_optimizer_step(optimizer, rate_of(&g, step), &norm, err));
         cr_assert_float_eq(norm, expected, 1e-6 * expected);
     }
     pare_optimizer_settle(optimizer);
@@ -246,12 +170,13 @@ Test(gradients, fifty_steps_of_training_follow_pytorch)
     open_engine(&e, g.params);
     struct pare_optimizer_options options = options_of(&g);
     struct pare_optimizer *optimizer;
-    OK(pare_optimizer_new(g.params, &options, &optimizer, err));
-    const uint64_t steps = (uint64_t)number(&g, "steps");
-    const size_t B = (size_t)number(&g, "batch");
-    const int32_t *ids = tensor(&g, "", "ids")->data;
-    const int32_t *labels = tensor(&g, "", "labels")->data;
-    const uint32_t *starts = tensor(&g, "", "starts")->data;
+    GOLDEN_OK(pare_optimizer_new(g.params, &options, &optimizer, err));
+    const uint64_t steps = (uint64_t)golden_number(g.file, "steps");
+    const size_t B = (size_t)golden_number(g.file, "batch");
+    const int32_t *ids = data_of(&g, "ids");
+    const int32_t *labels = data_of(&g, "labels");
+    const uint32_t *starts = data_of(&g, "starts");
+    const float *losses = data_of(&g, "losses");
     for (uint64_t step = 1; step <= steps; step++) {
         const uint32_t *from = starts + (step - 1) * B;
         uint32_t own[64];
@@ -262,10 +187,10 @@ Test(gradients, fifty_steps_of_training_follow_pytorch)
             .n_seq = B, .n_tokens = own[B], .ids = ids + from[0], .starts = own};
         pare_optimizer_refresh(optimizer, batch.ids, batch.n_tokens);
         double loss = differentiate(&e, g.params, &batch, labels + (step - 1) * B), norm;
-        cr_assert_float_eq(loss, (double)floats(&g, "losses")[step - 1], 1e-4,
+        cr_assert_float_eq(loss, (double)losses[step - 1], 1e-4,
                            "step %d: %.7f, PyTorch %.7f", (int)step, loss,
-                           (double)floats(&g, "losses")[step - 1]);
-        OK(pare_optimizer_step(optimizer, rate_of(&g, step), &norm, err));
+                           (double)losses[step - 1]);
+        GOLDEN_OK(pare_optimizer_step(optimizer, rate_of(&g, step), &norm, err));
     }
     pare_optimizer_settle(optimizer);
     const char *name = "";
