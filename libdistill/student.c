@@ -73,7 +73,8 @@ enum pare_status pare_student_config(const struct pare_student_options *options,
                                                     : 1;
     if (options->ffn)
         student->ffn = options->ffn;
-    PARE_TRY(pare_config_check(student, "student", err));
+    if (pare_config_check(student, "student", err) != PARE_OK)
+        return PARE_ERR_USAGE; /* what it says is of the options */
     return options->draw ? PARE_OK : check_start(options, teacher, student, err);
 }
 

@@ -33,7 +33,8 @@ struct pare_student_options { /* zeros: as the teacher */
 };
 
 /* The student's config. PARE_ERR_USAGE when it would be larger than the teacher in
- * anything but with `draw`, when `from` does not fit, or when the head width changes. */
+ * anything but with `draw` (more blocks `from` may ask for, by naming some twice), when
+ * `from` does not fit, when the head width changes, or the numbers make no model. */
 enum pare_status pare_student_config(const struct pare_student_options *options,
                                      const struct pare_config *teacher,
                                      struct pare_config *student,

@@ -26,6 +26,7 @@ static inline struct pare_config toy_config(enum pare_family family,
         .norm_eps = 1e-12f,
         .has_pooler = 1,
         .labels = 3,
+        .label = {"no", "perhaps", "yes"},
     };
     return config;
 }

@@ -1,0 +1,381 @@
+/* The teacher's answers on disk: they are what the forward computes, a file that fits is
+ * used and any other is not, and nothing that stands in its place is harmed. */
+#include "libdistill/teacher.h"
+
+#include "runtime/base/interrupt.h"
+#include "runtime/base/sha256.h"
+#include "tests/support/folder.h"
+#include "tests/support/toy_training.h"
+
+#define MOST (PARE_TEACHER_CHUNK + 76)
+
+/* --- A teacher and texts ------------------------------------------------------------ */
+
+struct scene {
+    struct folder folder;
+    const char *path; /* of the cache */
+    struct pare_params *params;
+    struct pare_model *model;
+    uint64_t starts[MOST + 1];
+    int32_t ids[MOST * 9], labels[MOST];
+    struct pare_examples examples;
+};
+
+static const uint8_t every[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+static const struct pare_teacher_wants all = {every, every, 0};
+static const struct pare_teacher_wants logits_only = {NULL, NULL, 0};
+
+static void open_scene_of(struct scene *s, size_t count, uint32_t hidden)
+{
+    struct pare_config config = toy_config(PARE_BERT, PARE_ACT_GELU);
+    config.layers = 3;
+    config.hidden = hidden;
+    memset(s, 0, sizeof *s);
+    pare_set_threads(1);
+    s->folder = folder_make();
+    s->path = folder_path(&s->folder, "cache");
+    TOY_OK(pare_params_new(&config, &s->params, err));
+    toy_values(s->params, 4);
+    struct pare_weight_source source = pare_params_source(s->params);
+    TOY_OK(pare_model_bind(&config, &source, &s->model, err));
+    struct pare_rng rng = {.seed = 8};
+    for (size_t i = 0; i < count; i++) {
+        const size_t n = 1 + (size_t)pare_rng_below(&rng, 9);
+        s->starts[i + 1] = s->starts[i] + n;
+        s->labels[i] = (int32_t)pare_rng_below(&rng, 4) - 1;
+        for (uint64_t t = s->starts[i]; t < s->starts[i + 1]; t++)
+            s->ids[t] = (int32_t)pare_rng_below(&rng, 17);
+    }
+    s->examples = (struct pare_examples){count, s->starts, s->ids, s->labels};
+}
+
+static void open_scene(struct scene *s, size_t count)
+{
+    open_scene_of(s, count, 12);
+}
+
+static void close_scene(struct scene *s)
+{
+    pare_model_free(s->model);
+    pare_params_free(s->params);
+    folder_remove(&s->folder);
+}
+
+static enum pare_status ask(const struct scene *s, const char *sha256,
+                            const struct pare_teacher_wants *wants,
+                            struct pare_teacher **teacher, int *computed,
+                            struct pare_error *error)
+{
+    *error = (struct pare_error){""};
+    return pare_teacher_open(s->path, s->model, sha256, &s->examples, wants, NULL,
+                             teacher, computed, error);
+}
+
+/* Whether the answers had to be computed. */
+static int computes(const struct scene *s, const char *sha256,
+                    const struct pare_teacher_wants *wants)
+{
+    struct pare_teacher *teacher;
+    struct pare_error error;
+    int computed;
+    cr_assert_eq(ask(s, sha256, wants, &teacher, &computed, &error), PARE_OK, "%s",
+                 error.message);
+    pare_teacher_free(teacher);
+    cr_assert_eq(folder_count(&s->folder), 1);
+    return computed;
+}
+
+/* --- Values ------------------------------------------------------------------------- */
+
+/* `found` is `exact` rounded to F16: off by at most half a unit in the last place, of
+ * which there are ten bits, and none below 2^-24. */
+static void expect_rounded(const float *found, const float *exact, size_t n,
+                           const char *what, size_t example)
+{
+    for (size_t k = 0; k < n; k++) {
+        int exponent;
+        frexp((double)exact[k], &exponent);
+        const double unit = ldexp(1, (exponent - 1 < -14 ? -14 : exponent - 1) - 10);
+        cr_assert_float_eq(found[k], exact[k], unit / 2,
+                           "%s of example %zu: %.9g is %.9g", what, example,
+                           (double)exact[k], (double)found[k]);
+        cr_assert_eq(fmod((double)found[k], unit), 0);
+    }
+}
+
+static void expect_answers(const struct scene *s, const struct pare_teacher *teacher,
+                           int first_tokens)
+{
+    const uint32_t L = s->model->config.layers, C = s->model->config.hidden;
+    struct pare_acts acts = {.tape = 1};
+    float found[9 * 3 * 12];
+    for (size_t i = 0; i < s->examples.count; i++) {
+        const uint32_t n = (uint32_t)(s->starts[i + 1] - s->starts[i]);
+        const size_t rows = first_tokens ? 1 : n;
+        const struct pare_batch batch = {.n_seq = 1,
+                                         .n_tokens = n,
+                                         .ids = s->ids + s->starts[i],
+                                         .starts = (const uint32_t[]){0, n}};
+        TOY_OK(pare_forward(s->model, &batch, NULL, &acts, err));
+        pare_teacher_logits(teacher, i, found);
+        cr_assert_arr_eq(found, acts.logits, 3 * sizeof *found, "logits of %zu", i);
+        for (uint32_t l = 0; l <= L; l++) {
+            pare_teacher_hidden(teacher, l, i, rows, found);
+            expect_rounded(found, l ? acts.blocks[l - 1].output : acts.embedded, rows * C,
+                           "a hidden state", i);
+        }
+        for (uint32_t l = 0; l < L && !first_tokens; l++) {
+            pare_teacher_qkv(teacher, l, i, found);
+            expect_rounded(found, acts.blocks[l].qkv, 3 * rows * C, "queries", i);
+        }
+    }
+    pare_acts_free(&acts);
+}
+
+Test(teacher, answers_are_the_forwards_rounded)
+{
+    static struct scene s;
+    struct pare_teacher *teacher;
+    struct pare_error error;
+    int computed;
+    open_scene(&s, MOST);
+    for (int again = 0; again < 2; again++) {
+        cr_assert_eq(ask(&s, "t", &all, &teacher, &computed, &error), PARE_OK, "%s",
+                     error.message);
+        cr_assert_eq(computed, !again);
+        expect_answers(&s, teacher, 0);
+        pare_teacher_free(teacher);
+    }
+    close_scene(&s);
+}
+
+Test(teacher, first_tokens_alone_are_the_first_of_all)
+{
+    static struct scene s;
+    const struct pare_teacher_wants first = {every, NULL, 1};
+    struct pare_teacher *teacher;
+    struct pare_error error;
+    int computed;
+    open_scene(&s, MOST);
+    cr_assert_eq(ask(&s, "t", &first, &teacher, &computed, &error), PARE_OK, "%s",
+                 error.message);
+    expect_answers(&s, teacher, 1);
+    pare_teacher_free(teacher);
+    cr_assert_eq(computes(&s, "t", &first), 0);
+    close_scene(&s);
+}
+
+/* --- Which file is used ------------------------------------------------------------- */
+
+Test(teacher, a_file_that_has_more_than_is_wanted_is_used)
+{
+    static struct scene s;
+    static const uint8_t second[] = {0, 0, 1, 0}, third[] = {0, 0, 0, 1};
+    const struct pare_teacher_wants some = {second, NULL, 0}, other = {third, NULL, 0};
+    const struct pare_teacher_wants queries = {NULL, second, 0};
+    open_scene(&s, 5);
+    cr_assert(computes(&s, "t", &all));
+    cr_assert_not(computes(&s, "t", &all));
+    cr_assert_not(computes(&s, "t", &some));
+    cr_assert_not(computes(&s, "t", &queries));
+    cr_assert_not(computes(&s, "t", &logits_only));
+    cr_assert(computes(&s, "other", &some)); /* of another teacher */
+    cr_assert_not(computes(&s, "other", &some));
+    cr_assert_not(computes(&s, "other", &logits_only));
+    cr_assert(computes(&s, "other", &other)); /* a state that is not there */
+    cr_assert(computes(&s, "other", &queries));
+    cr_assert(computes(&s, "other", &all));
+    close_scene(&s);
+}
+
+Test(teacher, another_text_is_another_question)
+{
+    static struct scene s;
+    open_scene(&s, 5);
+    cr_assert(computes(&s, "t", &all));
+    s.ids[3] = (s.ids[3] + 1) % 17;
+    cr_assert(computes(&s, "t", &all));
+    s.examples.count--;
+    cr_assert(computes(&s, "t", &all));
+    cr_assert_not(computes(&s, "t", &all));
+    s.starts[1]++; /* the same tokens, cut elsewhere */
+    cr_assert(computes(&s, "t", &all));
+    close_scene(&s);
+}
+
+static char *read_file(const char *path, size_t *bytes)
+{
+    FILE *file = fopen(path, "rb");
+    cr_assert_not_null(file, "%s", path);
+    cr_assert_eq(fseek(file, 0, SEEK_END), 0);
+    *bytes = (size_t)ftell(file);
+    rewind(file);
+    char *data = malloc(*bytes + 1);
+    cr_assert_not_null(data);
+    cr_assert_eq(fread(data, 1, *bytes, file), *bytes);
+    fclose(file);
+    return data;
+}
+
+static void expect_untouched(struct scene *s, const char *what)
+{
+    struct pare_teacher *teacher;
+    struct pare_error error;
+    size_t bytes;
+    int computed;
+    char *before = read_file(s->path, &bytes);
+    cr_assert_eq(ask(s, "t", &all, &teacher, &computed, &error), PARE_ERR_USAGE, "%s",
+                 what);
+    cr_assert_null(teacher);
+    cr_assert_not_null(strstr(error.message, s->path), "%s", error.message);
+    cr_assert_not_null(strstr(error.message, "no teacher cache"), "%s", error.message);
+    cr_assert(file_is(s->path, before, bytes), "%s", what);
+    cr_assert_eq(folder_count(&s->folder), 1);
+    free(before);
+}
+
+Test(teacher, a_file_of_something_else_is_refused_and_left_alone)
+{
+    static struct scene s;
+    open_scene(&s, 5);
+    put_file(s.path, "", 0);
+    expect_untouched(&s, "an empty file");
+    put_file(s.path, "notes\n", 6);
+    expect_untouched(&s, "a text");
+    struct pare_meta meta = {0};
+    TOY_OK(pare_params_write(s.params, &meta, s.path, err));
+    expect_untouched(&s, "a container");
+    TOY_OK(pare_meta_set_string(&meta, "general.type", "model", 5, err));
+    TOY_OK(pare_params_write(s.params, &meta, s.path, err));
+    expect_untouched(&s, "a container of another type");
+    pare_meta_free(&meta);
+    close_scene(&s);
+}
+
+/* --- Damage ------------------------------------------------------------------------- */
+
+/* Whatever happens to the file, its answers can be asked for or there is an error. */
+static enum pare_status survive(const struct scene *s)
+{
+    struct pare_teacher *teacher;
+    struct pare_error error;
+    int computed;
+    float out[9 * 3 * 12];
+    const enum pare_status status = ask(s, "t", &all, &teacher, &computed, &error);
+    cr_assert_eq(status == PARE_OK, teacher != NULL);
+    for (size_t i = 0; teacher && i < s->examples.count; i++) {
+        const size_t n = (size_t)(s->starts[i + 1] - s->starts[i]);
+        pare_teacher_logits(teacher, i, out);
+        for (uint32_t l = 0; l < 4; l++)
+            pare_teacher_hidden(teacher, l, i, n, out);
+        for (uint32_t l = 0; l < 3; l++)
+            pare_teacher_qkv(teacher, l, i, out);
+    }
+    pare_teacher_free(teacher);
+    return status;
+}
+
+Test(teacher, a_truncated_file_is_an_error_at_any_length)
+{
+    static struct scene s;
+    size_t bytes;
+    open_scene(&s, 5);
+    cr_assert(computes(&s, "t", &all));
+    char *whole = read_file(s.path, &bytes);
+    for (size_t length = 0; length < bytes; length += length < 2048 ? 13 : 511) {
+        put_file(s.path, whole, length);
+        cr_assert_eq(survive(&s), PARE_ERR_USAGE, "%zu bytes", length);
+        cr_assert(file_is(s.path, whole, length));
+    }
+    free(whole);
+    close_scene(&s);
+}
+
+Test(teacher, a_damaged_file_harms_nobody)
+{
+    static struct scene s;
+    size_t bytes;
+    open_scene(&s, 2);
+    cr_assert(computes(&s, "t", &all));
+    char *whole = read_file(s.path, &bytes);
+    cr_assert(bytes > 1500);
+    for (size_t at = 0; at < 1500; at += 7) {
+        const char kept = whole[at];
+        whole[at] = (char)(kept ^ (1 << at % 8));
+        put_file(s.path, whole, bytes);
+        survive(&s);
+        whole[at] = kept;
+    }
+    free(whole);
+    close_scene(&s);
+}
+
+/* --- A teacher that is broken, or stopped ------------------------------------------- */
+
+static void expect_refused(const struct scene *s, enum pare_status expected,
+                           const char *phrase)
+{
+    struct pare_teacher *teacher;
+    struct pare_error error;
+    int computed;
+    cr_assert_eq(ask(s, "t", &all, &teacher, &computed, &error), expected, "%s", phrase);
+    cr_assert_null(teacher);
+    cr_assert_not_null(strstr(error.message, phrase), "%s", error.message);
+    cr_assert_eq(folder_count(&s->folder), 0);
+}
+
+Test(teacher, numbers_that_are_not_finite_or_too_large_are_an_error)
+{
+    static struct scene s;
+    open_scene(&s, 5);
+    const struct pare_block_params *block = &s.params->blocks[2];
+    const size_t at[] = {s.params->classifier.bias, block->out_norm.bias,
+                         block->qkv.bias + 3, s.params->embed_norm.bias};
+    static const float bad[] = {NAN, INFINITY, 65505.0f, -1e6f};
+    for (size_t i = 0; i < 4; i++) {
+        for (size_t k = 0; k < 4; k++) {
+            const float kept = s.params->value[at[i]];
+            s.params->value[at[i]] = bad[k];
+            expect_refused(&s, PARE_ERR_INPUT, "the teacher computes");
+            s.params->value[at[i]] = kept;
+        }
+    }
+    close_scene(&s);
+}
+
+Test(teacher, a_stop_leaves_nothing)
+{
+    static struct scene s;
+    open_scene(&s, 5);
+    pare_interrupt(15);
+    expect_refused(&s, PARE_ERR_INTERRUPTED, "");
+    pare_interrupt(0);
+    close_scene(&s);
+}
+
+/* --- Bytes -------------------------------------------------------------------------- */
+
+Test(teacher, bytes_do_not_depend_on_threads_or_tier)
+{
+    static struct scene s;
+    static const int threads[] = {1, 2, 7};
+    char expected[65] = "", found[65];
+    open_scene_of(&s, 70, 156);
+    for (int tier = 0; pare_cpu_tier(tier); tier++) {
+        TOY_OK(pare_cpu_select(pare_cpu_tier(tier), err));
+        for (size_t i = 0; i < 3; i++) {
+            size_t bytes;
+            pare_set_threads(threads[i]);
+            cr_assert(computes(&s, "t", &all));
+            char *data = read_file(s.path, &bytes);
+            pare_sha256_of(data, bytes, found);
+            free(data);
+            unlink(s.path);
+            if (!*expected)
+                memcpy(expected, found, sizeof found);
+            cr_assert_str_eq(found, expected, "tier %s, %d threads", pare_cpu_tier(tier),
+                             threads[i]);
+        }
+    }
+    close_scene(&s);
+}
