@@ -18,6 +18,8 @@ struct pare_distiller {
     struct pare_params *student;
     uint8_t *student_hidden, *student_qkv; /* [Ls + 1], [Ls] */
     uint8_t *teacher_hidden, *teacher_qkv; /* [Lt + 1], [Lt] */
+    int n_used, used[PARE_PARTS];          /* terms that have a weight */
+    const char *names[PARE_PARTS];         /* of those */
     struct pare_arena arena, scratch;
 };
 
@@ -49,24 +51,34 @@ static int looks_at_qkv(const struct pare_distill_options *o)
     return o->relation > 0 || o->attention > 0;
 }
 
+static const char *const part_names[PARE_PARTS] = {
+    [PARE_PART_HARD] = "hard",           [PARE_PART_SOFT] = "soft",
+    [PARE_PART_COSINE] = "cosine",       [PARE_PART_MSE] = "mse",
+    [PARE_PART_FIRST] = "first",         [PARE_PART_RELATION] = "relation",
+    [PARE_PART_ATTENTION] = "attention",
+};
+
+static double weight_of(const struct pare_distill_options *o, int part)
+{
+    const double weights[PARE_PARTS] = {
+        [PARE_PART_HARD] = o->hard,           [PARE_PART_SOFT] = o->soft,
+        [PARE_PART_COSINE] = o->cosine,       [PARE_PART_MSE] = o->mse,
+        [PARE_PART_FIRST] = o->first,         [PARE_PART_RELATION] = o->relation,
+        [PARE_PART_ATTENTION] = o->attention,
+    };
+    return weights[part];
+}
+
 static enum pare_status check_weights(const struct pare_distill_options *o,
                                       struct pare_error *err)
 {
-    const struct {
-        const char *name;
-        double weight;
-    } weights[] = {
-        {"hard", o->hard},           {"soft", o->soft},
-        {"cosine", o->cosine},       {"mse", o->mse},
-        {"first", o->first},         {"relation", o->relation},
-        {"attention", o->attention},
-    };
     double sum = 0;
-    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
-        if (!(weights[i].weight >= 0))
+    for (int i = 0; i < PARE_PARTS; i++) {
+        const double weight = weight_of(o, i);
+        if (!(weight >= 0))
             return pare_fail(err, PARE_ERR_USAGE, "the weight of the %s loss is %g",
-                             weights[i].name, weights[i].weight);
-        sum += weights[i].weight;
+                             part_names[i], weight);
+        sum += weight;
     }
     if (!(sum > 0))
         return pare_fail(err, PARE_ERR_USAGE,
@@ -214,6 +226,12 @@ enum pare_status pare_distiller_new(const struct pare_distill_options *options,
     PARE_TRY(pare_distill_check(options, student, teacher, err));
     PARE_TRY(pare_alloc(&d, 1, sizeof *d, err));
     d->options = *options;
+    for (int i = 0; i < PARE_PARTS; i++) {
+        if (!(weight_of(options, i) > 0))
+            continue;
+        d->names[d->n_used] = part_names[i];
+        d->used[d->n_used++] = i;
+    }
     enum pare_status status = note_wants(d, student, teacher, err);
     if (status != PARE_OK) {
         pare_distiller_free(d);
@@ -256,12 +274,15 @@ static enum pare_status run(void *context, const struct pare_loss_input *input,
         .scratch = &d->scratch,
         .err = err,
     };
+    double all[PARE_PARTS] = {0};
     if (d->options.hard > 0 || d->options.soft > 0)
-        PARE_TRY(pare_distill_logits(&call, parts));
+        PARE_TRY(pare_distill_logits(&call, all));
     if (looks_at_hidden(&d->options))
-        PARE_TRY(pare_distill_hidden(&call, parts));
+        PARE_TRY(pare_distill_hidden(&call, all));
     if (looks_at_qkv(&d->options))
-        PARE_TRY(pare_distill_relation(&call, parts));
+        PARE_TRY(pare_distill_relation(&call, all));
+    for (int i = 0; i < d->n_used; i++)
+        parts[i] = all[d->used[i]];
     return PARE_OK;
 }
 
@@ -269,20 +290,14 @@ struct pare_loss pare_distiller_loss(struct pare_distiller *distiller,
                                      const struct pare_teacher *teacher,
                                      struct pare_params *student)
 {
-    static const char *const names[PARE_PARTS] = {
-        [PARE_PART_HARD] = "hard",           [PARE_PART_SOFT] = "soft",
-        [PARE_PART_COSINE] = "cosine",       [PARE_PART_MSE] = "mse",
-        [PARE_PART_FIRST] = "first",         [PARE_PART_RELATION] = "relation",
-        [PARE_PART_ATTENTION] = "attention",
-    };
     distiller->teacher = teacher;
     distiller->student = student;
     return (struct pare_loss){
         .run = run,
         .context = distiller,
         .unlabelled = 1,
-        .n_parts = PARE_PARTS,
-        .part_names = names,
+        .n_parts = distiller->n_used,
+        .part_names = distiller->names,
         .hidden = distiller->student_hidden,
         .qkv = distiller->student_qkv,
     };

@@ -86,8 +86,9 @@ void pare_distiller_free(struct pare_distiller *distiller); /* NULL allowed */
 
 struct pare_teacher_wants pare_distiller_wants(const struct pare_distiller *distiller);
 
-/* The loss for pare_train. Teacher and parameters are borrowed and must outlive it; the
- * examples of the run are those of the teacher. */
+/* The loss for pare_train; its parts are the terms that have a weight. Teacher and
+ * parameters are borrowed and must outlive it; the examples of the run are those of the
+ * teacher. */
 struct pare_loss pare_distiller_loss(struct pare_distiller *distiller,
                                      const struct pare_teacher *teacher,
                                      struct pare_params *student);

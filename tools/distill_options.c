@@ -101,6 +101,22 @@ enum pare_status distill_options_student(const struct distill_options *o,
     return PARE_OK;
 }
 
+enum pare_status distill_options_go_on(const struct distill_options *o,
+                                       struct pare_error *err)
+{
+    const char *given = o->layers   ? "layers"
+                        : o->from   ? "from"
+                        : o->ffn    ? "ffn"
+                        : o->hidden ? "hidden"
+                        : o->heads  ? "heads"
+                                    : NULL;
+    if (!given)
+        return PARE_OK;
+    return pare_fail(err, PARE_ERR_USAGE,
+                     "--%s is for a new student; the one in %s has its shape", given,
+                     o->init);
+}
+
 enum pare_status distill_options_loss(const struct distill_options *o,
                                       const struct pare_config *student,
                                       const struct pare_config *teacher,

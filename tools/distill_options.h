@@ -75,6 +75,11 @@ enum pare_status distill_options_student(const struct distill_options *o,
                                          struct pare_student_options *options,
                                          struct pare_error *err) PARE_CHECKED;
 
+/* PARE_ERR_USAGE when there are options for a new student although --init names a
+ * container: that one has its shape. */
+enum pare_status distill_options_go_on(const struct distill_options *o,
+                                       struct pare_error *err) PARE_CHECKED;
+
 /* The loss that is asked for. */
 enum pare_status distill_options_loss(const struct distill_options *o,
                                       const struct pare_config *student,

@@ -28,6 +28,7 @@ struct work {
     struct pare_stored stored; /* the teacher's tensors */
     struct pare_model *model;  /* and as it runs */
     char teacher_sha256[65];
+    char init_sha256[65]; /* of the student to go on with, or empty */
     struct train_data train, dev;
     struct transfer_data transfer; /* train, and what is added to it */
     struct pare_config config;     /* of the student */
@@ -110,9 +111,15 @@ static enum pare_status load_student(struct work *w)
 {
     struct pare_stored stored;
     size_t drawn;
+    PARE_TRY(distill_options_go_on(&w->o->distill, w->err));
     PARE_TRY(pare_stored_open_container(w->o->distill.init, &stored, w->err));
     w->config = stored.config;
-    enum pare_status status = new_params(w);
+    enum pare_status status =
+        pare_ckpt_refuse_output(stored.ckpt, w->cli->output, w->err);
+    if (status == PARE_OK)
+        status = pare_ckpt_sha256(stored.ckpt, w->init_sha256, w->err);
+    if (status == PARE_OK)
+        status = new_params(w);
     if (status == PARE_OK)
         status = pare_params_load(w->params, &stored, w->cli->seed, &drawn, w->err);
     pare_stored_close(&stored);
@@ -170,6 +177,8 @@ static cJSON *history_options(const struct work *w, const struct pare_train_resu
     int ok = json && cJSON_AddStringToObject(json, "train_sha256", w->train.text.sha256);
     if (ok && r->has_dev)
         ok = cJSON_AddStringToObject(json, "dev_sha256", w->dev.text.sha256) != NULL;
+    if (ok && *w->init_sha256)
+        ok = cJSON_AddStringToObject(json, "init_sha256", w->init_sha256) != NULL;
     if (ok && distill_options_history(&w->o->distill, &w->loss, json) &&
         transfer_options_history(&w->o->transfer, &w->transfer, json) &&
         train_compress_history(&w->compress, json) &&

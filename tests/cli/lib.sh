@@ -76,6 +76,36 @@ wait_until() {
     return 1
 }
 
+# wait_for_lines FILE N JOB: until FILE has N lines; false if JOB ends before that.
+wait_for_lines() {
+    while [ "$(wc -l 2>/dev/null <"$1" || echo 0)" -lt "$2" ]; do
+        kill -0 "$3" 2>/dev/null || return 1
+    done
+}
+
+absent() {
+    for file in "$@"; do
+        [ ! -e "$file" ] || fail "$file is there"
+    done
+}
+
+# same_metrics A B: two runs' JSON lines, but for what depends on the clock.
+same_metrics() {
+    sed 's/,"seconds".*//' "$1" >.metrics
+    sed 's/,"seconds".*//' "$2" | diff .metrics -
+}
+
+# Writes easy.tsv: 60 sentences of two classes that a word decides.
+make_easy() {
+    printf 'sentence\tlabel\n' >easy.tsv
+    for noun in film book meal room device; do
+        for word in very really quite rather truly simply; do
+            printf 'the %s is %s charming\t1\nthe %s is %s dull\tnegative\n' \
+                $noun $word $noun $word >>easy.tsv
+        done
+    done
+}
+
 # Ends the process $pid when it has not ended in a minute; $watch is to be killed later.
 watchdog() {
     { sleep 60 && kill -s KILL "$pid"; } >/dev/null 2>&1 &

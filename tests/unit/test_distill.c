@@ -365,6 +365,9 @@ Test(distill, unused_terms_have_no_demands)
     cr_assert_null(pare_distiller_wants(distiller).qkv);
     const struct pare_loss loss = pare_distiller_loss(distiller, NULL, NULL);
     cr_assert(pare_loss_needs_first_only(&loss, &student));
+    cr_assert_eq(loss.n_parts, 2);
+    cr_assert_str_eq(loss.part_names[0], "hard");
+    cr_assert_str_eq(loss.part_names[1], "soft");
     pare_distiller_free(distiller);
 }
 
