@@ -39,7 +39,7 @@ terms="--hard 0.4 --soft 0.6 --temperature 3 --cosine 0.3 --mse 0.2 --first 0.1 
 student="--family bert --from 0,2 --hidden 24 --heads 2 --ffn 40 --map 0:0,1:2,1:3"
 text="--unlabelled more.txt --augment 1 --augment-mask 0.2 --augment-replace 0.3
     --augment-ngram 0.1 --augment-neighbours 5"
-rest="--batch 16 --accumulate 2 --lr 1e-3 --warmup 0.1 --weight-decay 0.02 --clip 2
+rest="--batch 16 --accumulate 2 --lr 1e-3 --warmup 0.1 --schedule cosine --layer-decay 0.9 --weight-decay 0.02 --clip 2
     --dropout 0.2 --max-length 12 --bucket 4 --eval-every 3 --patience 9 --keep last --seed 3"
 all="$terms $student $text $rest --train easy.tsv --dev easy.tsv"
 for threads in 1 2 3 7; do
