@@ -69,6 +69,33 @@ cmp whole.gguf killed.gguf || fail "killed and resumed: other bytes"
 same_metrics whole.jsonl killed.jsonl || fail "killed and resumed: other metrics"
 absent killed.gguf.state killed.gguf.state.prev
 
+# For a number format and with a mask: stored in that format, the same bytes for any
+# number of threads, and killed and resumed.
+squeeze="$start $data --epochs 3 --sparsity 0.5 --qat int4 --group-size 0 --learn-scales -q"
+check 0 - pare-train $squeeze --threads 1 -o squeezed.gguf
+check 0 "int4/48" pare-inspect squeezed.gguf
+check 0 - pare-train $squeeze --threads 3 -o squeezed3.gguf
+cmp squeezed.gguf squeezed3.gguf || fail "compressed on 3 threads: other bytes"
+for lines in 9 25 40; do
+    pare-train $squeeze --checkpoint-every 2 -o again.gguf --metrics again.jsonl --resume \
+        2>/dev/null &
+    job=$!
+    wait_for_lines again.jsonl $lines $job && kill -9 $job 2>/dev/null
+    wait $job 2>/dev/null
+done
+pare-train $squeeze --checkpoint-every 2 -o again.gguf --resume 2>/dev/null ||
+    fail "compressed and killed: not resumed"
+cmp squeezed.gguf again.gguf || fail "compressed, killed and resumed: other bytes"
+check 2 "without --qat" pare-train $start $data --group-size 64 -o d.gguf
+check 2 "pruned ternary" pare-train $start $data --qat ternary --sparsity 0.5 -o d.gguf
+check 0 - pare-train $start $data --epochs 3 --sparsity 0.75 -q -o sparse.gguf
+check 0 - pare-train sparse.gguf $data --epochs 1 --keep-zeros --qat int8 -q -o sparse8.gguf
+# Half the weights are zeros: they compress to about half.
+for model in t1 sparse; do
+    gzip -c $model.gguf | wc -c >$model.size
+done
+[ "$(cat sparse.size)" -lt "$(cat t1.size)" ] || fail "no zeros after --sparsity 0.75"
+
 # SIGTERM: a resume file and exit code 143.
 pare-train $start $data --epochs 200 --threads 1 -q -o term.gguf --metrics term.jsonl \
     2>term.txt &
