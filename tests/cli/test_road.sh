@@ -51,5 +51,5 @@ check 2 "" pare-quantize fp32.gguf -s int8 -o fp32.gguf
 ln fp32.gguf link.gguf
 check 2 "" pare-quantize fp32.gguf -s int8 -o link.gguf
 check 5 "" pare-quantize fp32.gguf -s int8 -o /nowhere/out.gguf
-check 2 "did you mean 'int8'" pare-quantize fp32.gguf -s int4 -o out.gguf
+check 2 "did you mean 'int8'" pare-quantize fp32.gguf -s in8 -o out.gguf
 finish
