@@ -72,6 +72,10 @@ static enum pare_status set_up(struct pare_optimizer *o, struct pare_error *err)
     PARE_TRY(pare_arena_alloc(&o->arena, &o->row_moved, V, 1, err));
     PARE_TRY(pare_alloc(&o->m, o->params->total, sizeof(float), err));
     PARE_TRY(pare_alloc(&o->v, o->params->total, sizeof(float), err));
+    if (o->options.average > 0) {
+        PARE_TRY(pare_alloc_raw(&o->average, o->params->total, sizeof(float), err));
+        memcpy(o->average, o->params->value, o->params->total * sizeof(float));
+    }
     o->options.rates = NULL;
     pare_optimizer_resume(o, 0);
     return PARE_OK;
@@ -101,6 +105,7 @@ void pare_optimizer_free(struct pare_optimizer *optimizer)
         return;
     pare_free(optimizer->m);
     pare_free(optimizer->v);
+    pare_free(optimizer->average);
     pare_free(optimizer->history);
     pare_arena_free(&optimizer->arena);
     pare_free(optimizer);
@@ -128,6 +133,39 @@ void pare_optimizer_resume(struct pare_optimizer *o, uint64_t steps)
     }
 }
 
+/* --- Average ---------------------------------------------------------------------- */
+
+static float share_of(float decay, uint64_t update)
+{
+    const double t = (double)update, early = (1 + t) / (10 + t);
+    return (float)(1 - ((double)decay < early ? (double)decay : early));
+}
+
+/* Elements [begin, end) of the average follow the values. */
+static void average(const struct pare_optimizer *o, size_t begin, size_t end, float share)
+{
+    const float *value = o->params->value;
+    for (size_t k = begin; o->average && k < end; k++)
+        o->average[k] += share * (value[k] - o->average[k]);
+}
+
+static void swap_tile(void *context, size_t begin, size_t end)
+{
+    const struct pare_optimizer *o = context;
+    float *value = o->params->value;
+    for (size_t k = begin; k < end; k++) {
+        const float x = value[k];
+        value[k] = o->average[k];
+        o->average[k] = x;
+    }
+}
+
+void pare_optimizer_swap_average(struct pare_optimizer *o)
+{
+    if (o->average)
+        pare_parallel_for(o->params->total, TILE, swap_tile, o);
+}
+
 /* --- Late rows -------------------------------------------------------------------- */
 
 /* The updates row `row` has missed, with the gradient zero in all of them. A row that
@@ -140,19 +178,21 @@ static void catch_up(const struct pare_optimizer *o, size_t row, const float *ze
     float *p = o->params->value + at, *m = o->m + at, *v = o->v + at;
     for (uint64_t step = o->row_steps[row]; step < o->steps && o->token_rate != 0;
          step++) {
-        const struct pare_adamw *constants = &o->history[step - o->history_start];
+        const struct pare_update *update = &o->history[step - o->history_start];
+        const struct pare_adamw *constants = &update->adamw;
         if (o->row_moved[row])
             kernels->adamw(p, m, v, zeros, C, constants);
         else if (constants->weight_decay != 0)
             kernels->scale(p, 1.0f - constants->lr * constants->weight_decay, C);
+        average(o, at, at + C, update->share);
     }
     o->row_steps[row] = o->steps;
 }
 
 struct row_call {
     struct pare_optimizer *o;
-    const uint32_t *rows;               /* NULL: all */
-    const struct pare_adamw *constants; /* of the update to make */
+    const uint32_t *rows;             /* NULL: all */
+    const struct pare_update *update; /* to make */
 };
 
 static const float no_gradient[PARE_MAX_HIDDEN];
@@ -243,13 +283,14 @@ static void update_tile(void *context, size_t begin, size_t end)
     const struct pare_params *params = o->params;
     for (size_t i = begin; i < end; i++) {
         const struct pare_optimizer_tile *tile = &o->tiles[i];
-        struct pare_adamw constants = *call->constants;
+        struct pare_adamw constants = call->update->adamw;
         if (!tile->decays)
             constants.weight_decay = 0;
         constants.lr *= tile->rate;
         pare_kernels()->adamw(params->value + tile->begin, o->m + tile->begin,
                               o->v + tile->begin, params->grad + tile->begin,
                               tile->end - tile->begin, &constants);
+        average(o, tile->begin, tile->end, call->update->share);
     }
 }
 
@@ -263,7 +304,8 @@ static void update_row_tile(void *context, size_t begin, size_t end)
         const size_t row = call->rows[i], at = params->tokens + row * C;
         catch_up(o, row, no_gradient); /* nothing to do when the forward was refreshed */
         pare_kernels()->adamw(params->value + at, o->m + at, o->v + at, params->grad + at,
-                              C, call->constants);
+                              C, &call->update->adamw);
+        average(o, at, at + C, call->update->share);
         o->row_moved[row] = 1;
         o->row_steps[row] = o->steps + 1;
     }
@@ -291,19 +333,21 @@ enum pare_status pare_optimizer_step(struct pare_optimizer *o, float lr, double 
         pare_grow(&o->history, &o->history_capacity, late + 1, sizeof *o->history, err));
     const double beta1_power = o->beta1_power * (double)o->options.beta1;
     const double beta2_power = o->beta2_power * (double)o->options.beta2;
-    o->history[late] = (struct pare_adamw){
-        .beta1 = o->options.beta1,
-        .beta2 = o->options.beta2,
-        .eps = o->options.eps,
-        .lr = lr,
-        .weight_decay = o->options.weight_decay,
-        .bias_correction1 = (float)(1 - beta1_power),
-        .bias_correction2 = (float)(1 - beta2_power),
-        .grad_scale = clip_factor(*norm, o->options.clip),
+    struct pare_update *update = &o->history[late];
+    *update = (struct pare_update){
+        .adamw = {.beta1 = o->options.beta1,
+                  .beta2 = o->options.beta2,
+                  .eps = o->options.eps,
+                  .lr = lr,
+                  .weight_decay = o->options.weight_decay,
+                  .bias_correction1 = (float)(1 - beta1_power),
+                  .bias_correction2 = (float)(1 - beta2_power),
+                  .grad_scale = clip_factor(*norm, o->options.clip)},
+        .share = share_of(o->options.average, o->steps + 1),
     };
-    struct row_call call = {o, params->touched, &o->history[late]};
+    struct row_call call = {o, params->touched, update};
     pare_parallel_for(o->n_tiles, 1, update_tile, &call);
-    o->history[late].lr *= o->token_rate;
+    update->adamw.lr *= o->token_rate;
     if (o->token_rate != 0)
         pare_parallel_for(params->n_touched, ROW_TILE, update_row_tile, &call);
     o->steps++;

@@ -61,6 +61,9 @@ static enum pare_status check_options(const struct pare_trainer *t)
         return pare_fail(t->err, PARE_ERR_USAGE,
                          "the layers' decay of the learning rate must be above 0 and at "
                          "most 1");
+    if (!(o->average >= 0 && o->average < 1))
+        return pare_fail(t->err, PARE_ERR_USAGE,
+                         "the decay of the average must be at least 0 and below 1");
     if (!t->dev && (o->eval_every || o->patience))
         return pare_fail(t->err, PARE_ERR_USAGE,
                          "there are no development data to judge by: neither an "
@@ -82,6 +85,7 @@ static enum pare_status make_optimizer(struct pare_trainer *t)
     float *rates;
     PARE_TRY(pare_alloc_raw(&rates, t->params->plan.count, sizeof *rates, t->err));
     adamw.rates = rates;
+    adamw.average = (float)o->average;
     enum pare_status status =
         pare_slot_rates(t->params, o->layer_decay, o->freeze, o->n_freeze, rates, t->err);
     if (status == PARE_OK) {
@@ -271,6 +275,8 @@ static enum pare_status run(struct pare_trainer *t, struct pare_train_result *re
     const int best = t->best && t->at.has_best;
     if (best)
         memcpy(t->params->value, t->best, t->params->total * sizeof(float));
+    else
+        pare_optimizer_swap_average(t->optimizer);
     PARE_TRY(check_result(t));
     *result = (struct pare_train_result){
         .updates = t->at.updates,

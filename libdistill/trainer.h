@@ -49,7 +49,9 @@ struct pare_train_options {
     struct pare_optimizer_options adamw;
     enum pare_precision precision; /* of the products of the blocks' linear layers,
                                       forward and backward; evaluations are in float */
-    uint64_t seed;                 /* of order and dropout */
+    double average; /* decay of the moving average of the weights (optimizer.h), which
+                       then is what is scored and kept; 0: none */
+    uint64_t seed;  /* of order and dropout */
     uint64_t eval_every; /* updates between evaluations on dev; the last update has one
                             too. 0: at the end of each epoch */
     uint64_t patience;   /* evaluations in a row without a better one that end the run, 0:

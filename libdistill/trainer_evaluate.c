@@ -47,6 +47,15 @@ static void note_score(struct pare_trainer *t, const struct pare_score *score)
         memcpy(t->best, t->params->value, t->params->total * sizeof(float));
 }
 
+static enum pare_status score_values(struct pare_trainer *t, struct pare_score *score)
+{
+    PARE_TRY(pare_compressed_all(&t->compressed, t->err));
+    PARE_TRY(pare_score_examples(t->scorer, t->dev, SCORE_BATCH, &t->score_acts, score,
+                                 t->err));
+    note_score(t, score);
+    return PARE_OK;
+}
+
 enum pare_status pare_trainer_evaluate(struct pare_trainer *t)
 {
     if (!is_due(t))
@@ -54,10 +63,10 @@ enum pare_status pare_trainer_evaluate(struct pare_trainer *t)
     const double began = pare_trainer_now();
     struct pare_score score;
     pare_optimizer_settle(t->optimizer);
-    PARE_TRY(pare_compressed_all(&t->compressed, t->err));
-    PARE_TRY(pare_score_examples(t->scorer, t->dev, SCORE_BATCH, &t->score_acts, &score,
-                                 t->err));
-    note_score(t, &score);
+    pare_optimizer_swap_average(t->optimizer);
+    enum pare_status status = score_values(t, &score);
+    pare_optimizer_swap_average(t->optimizer);
+    PARE_TRY(status);
     t->epoch_started += pare_trainer_now() - began;
     pare_trainer_send(
         t, (struct pare_train_event){.kind = PARE_TRAIN_EVAL,

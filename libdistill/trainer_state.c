@@ -91,6 +91,7 @@ static enum pare_status add_options(cJSON *object, const struct pare_train_optio
     PARE_TRY(add_real(object, "beta2", (double)o->adamw.beta2, err));
     PARE_TRY(add_real(object, "epsilon", (double)o->adamw.eps, err));
     PARE_TRY(add_real(object, "weight decay", (double)o->adamw.weight_decay, err));
+    PARE_TRY(add_real(object, "average decay", o->average, err));
     PARE_TRY(add_real(object, "clip", (double)o->adamw.clip, err));
     PARE_TRY(add(object, "precision",
                  o->precision == PARE_PRECISION_BF16 ? "bf16" : "fp32", err));
@@ -185,7 +186,7 @@ static void list_fields(struct pare_position *p, uint64_t *has_best,
     }
 }
 
-#define MAX_ARRAYS 5
+#define MAX_ARRAYS 6
 
 static size_t list_arrays(const struct pare_run_arrays *given, int with_best,
                           struct pare_state_array arrays[MAX_ARRAYS])
@@ -197,6 +198,8 @@ static size_t list_arrays(const struct pare_run_arrays *given, int with_best,
     arrays[count++] = (struct pare_state_array){"weights", optimizer->params->value, n};
     arrays[count++] = (struct pare_state_array){"moment1", optimizer->m, n};
     arrays[count++] = (struct pare_state_array){"moment2", optimizer->v, n};
+    if (optimizer->average)
+        arrays[count++] = (struct pare_state_array){"average", optimizer->average, n};
     if (compressor && compressor->state)
         arrays[count++] = (struct pare_state_array){"compression", compressor->state,
                                                     compressor->state_count};

@@ -18,6 +18,7 @@ struct train_options train_options_default(void)
         .lr = trainer.lr,
         .warmup = trainer.warmup,
         .layer_decay = trainer.layer_decay,
+        .ema = trainer.average,
         .weight_decay = 0.01,
         .clip = 1,
         .dropout = -1,
@@ -67,6 +68,7 @@ struct pare_train_options train_options_trainer(const struct train_options *o,
     options.warmup = o->warmup;
     options.schedule = (enum pare_schedule)o->schedule;
     options.layer_decay = o->layer_decay;
+    options.average = o->ema;
     options.freeze = o->freeze.items;
     options.n_freeze = o->freeze.count;
     options.adamw.weight_decay = (float)o->weight_decay;
@@ -107,6 +109,7 @@ int train_options_history(const struct train_options *o, uint64_t seed,
         cJSON_AddStringToObject(json, "schedule", train_schedule_words[o->schedule]) &&
         cJSON_AddNumberToObject(json, "layer_decay", o->layer_decay) &&
         add_list(json, "freeze", &o->freeze) &&
+        cJSON_AddNumberToObject(json, "ema", o->ema) &&
         cJSON_AddNumberToObject(json, "weight_decay", o->weight_decay) &&
         cJSON_AddNumberToObject(json, "clip", o->clip) &&
         cJSON_AddNumberToObject(json, "dropout", (double)config->dropout) &&

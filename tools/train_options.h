@@ -16,7 +16,7 @@ struct train_options {
     double lr, warmup, weight_decay, clip, dropout;
     int eval_every, patience;
     int schedule; /* enum pare_schedule */
-    double layer_decay;
+    double layer_decay, ema;
     struct pare_cli_list freeze;
     int keep;      /* enum pare_keep */
     int precision; /* enum pare_precision */
@@ -45,6 +45,10 @@ extern const char *const train_schedule_words[];
                         "factor of the rate from each block to the one below it"),       \
         PARE_CLI_STRINGS(0, "freeze", "GLOB", &(o)->freeze,                              \
                          "leave tensors of such names as they are: 'blk.0.*'"),          \
+        PARE_CLI_DOUBLE(                                                                 \
+            0, "ema", "DECAY", &(o)->ema, 0, 0.999999,                                   \
+            "score and write a moving average of the weights, such as 0.999; "           \
+            "0 for the weights themselves"),                                             \
         PARE_CLI_DOUBLE(0, "weight-decay", "W", &(o)->weight_decay, 0, 100,              \
                         "decay of matrices and embeddings; norms and biases have none"), \
         PARE_CLI_DOUBLE(0, "clip", "NORM", &(o)->clip, 0, 1e9,                           \

@@ -52,7 +52,7 @@ check 2 'matches "blk.7.*"' pare-train -q $start $data --freeze 'blk.7.*' -o g.g
 
 # Killed in the middle, six times, and resumed until it is through. The moments are
 # counted in updates, not in seconds: any machine meets a job that is running.
-long="$start $data --epochs 12 --eval-every 15 --checkpoint-every 2 --threads 1 -q"
+long="$start $data --epochs 12 --eval-every 15 --ema 0.9 --checkpoint-every 2 --threads 1 -q"
 check 0 - pare-train $long -o whole.gguf --metrics whole.jsonl
 kills=0
 while [ ! -f killed.gguf ]; do
