@@ -243,7 +243,9 @@ static enum pare_status run_epoch(struct pare_trainer *t)
     t->epoch_seen_before = t->at.seen;
     PARE_TRY(pare_trainer_evaluate(t)); /* a run may have been stopped before it */
     while (t->at.batch < t->batches && !out_of_patience(t)) {
-        PARE_TRY(pare_trainer_update(t));
+        const float lr = pare_schedule_rate(t->options->schedule, (float)t->options->lr,
+                                            t->warmup, t->updates, t->at.updates + 1);
+        PARE_TRY(pare_trainer_update(t, lr));
         PARE_TRY(pare_trainer_evaluate(t));
         if (t->at.batch < t->batches && !out_of_patience(t))
             PARE_TRY(save_when_due(t));

@@ -40,10 +40,10 @@ void pare_trainer_close(struct pare_trainer *t);
 /* Draws the order of the epoch that t->at names. */
 void pare_trainer_shuffle(struct pare_trainer *t);
 
-/* The next update of the epoch, of `accumulate` batches or what is left of it.
+/* The next update of the epoch at rate lr, of `accumulate` batches or what is left of it.
  * PARE_ERR_INTERRUPTED when asked to stop: then nothing has changed. Other errors name
  * the update. */
-enum pare_status pare_trainer_update(struct pare_trainer *t) PARE_CHECKED;
+enum pare_status pare_trainer_update(struct pare_trainer *t, float lr) PARE_CHECKED;
 
 /* Scores dev when it is due behind this update, and keeps what is best; the optimizer is
  * settled then. Interrupted, it is still due. */

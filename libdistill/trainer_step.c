@@ -151,15 +151,13 @@ static void tell_update(struct pare_trainer *t, const struct loss_sums *loss, si
     show_progress(t, event.loss);
 }
 
-enum pare_status pare_trainer_update(struct pare_trainer *t)
+enum pare_status pare_trainer_update(struct pare_trainer *t, float lr)
 {
     const struct pare_train_options *o = t->options;
     const size_t first = (size_t)t->at.batch * o->batch;
     size_t end = first + o->accumulate * o->batch;
     if (end > t->train->count || o->accumulate > t->train->count)
         end = t->train->count;
-    const float lr = pare_schedule_rate(o->schedule, (float)o->lr, t->warmup, t->updates,
-                                        t->at.updates + 1);
     struct loss_sums loss = {0};
     double norm;
     PARE_TRY(pare_check_interrupted(t->err));

@@ -10,6 +10,7 @@
 #include "tools/distill_options.h"
 #include "tools/train_compress.h"
 #include "tools/train_data.h"
+#include "tools/train_find_rate.h"
 #include "tools/train_log.h"
 #include "tools/train_options.h"
 #include "tools/transfer_data.h"
@@ -204,6 +205,12 @@ static enum pare_status fill_meta(const struct work *w, const struct pare_train_
     return status;
 }
 
+static void forget_cache(const struct work *w)
+{
+    if (!w->o->cache)
+        remove(w->cache);
+}
+
 static enum pare_status write_container(struct work *w,
                                         const struct pare_train_result *result)
 {
@@ -215,8 +222,7 @@ static enum pare_status write_container(struct work *w,
     PARE_TRY(status);
     if (*w->state)
         PARE_TRY(pare_state_remove(w->state, w->err));
-    if (!w->o->cache)
-        remove(w->cache);
+    forget_cache(w);
     train_log_result(w->cli, result);
     return PARE_OK;
 }
@@ -241,10 +247,20 @@ static enum pare_status train(struct work *w, const char *identity)
     struct pare_train_result result;
     struct pare_train_options options =
         train_options_trainer(&w->o->training, w->cli->seed, w->state);
+    const struct train_options *training = &w->o->training;
     const struct pare_train_hooks hooks = {train_log_event, &w->log, &w->cli->progress};
     options.loss = pare_distiller_loss(w->distiller, w->teacher, w->params);
     options.loss_identity = identity;
     options.compressor = train_compress_compressor(&w->compress);
+    if (training->find_lr) {
+        PARE_TRY(
+            train_find_rate(w->cli, w->params, &w->transfer.examples, &options, w->err));
+        forget_cache(w);
+        return PARE_OK;
+    }
+    PARE_TRY(
+        train_log_open(&w->log, w->cli, training->metrics, training->resume, w->err));
+    w->log.state_path = w->state;
     PARE_TRY(pare_train(w->params, &w->transfer.examples,
                         w->o->dev ? &w->dev.examples : NULL, &options, &hooks, &result,
                         w->err));
@@ -274,9 +290,6 @@ static enum pare_status distill(struct work *w)
     train_compress_start(&w->compress, w->params);
     PARE_TRY(train_options_state(training, w->cli->output, w->state, w->err));
     PARE_TRY(ask_teacher(w));
-    PARE_TRY(
-        train_log_open(&w->log, w->cli, training->metrics, training->resume, w->err));
-    w->log.state_path = w->state;
     tell_start(w);
     PARE_TRY(loss_identity(w, &identity));
     enum pare_status status = train(w, identity);

@@ -9,6 +9,7 @@
 #include "runtime/model/stored.h"
 #include "tools/train_compress.h"
 #include "tools/train_data.h"
+#include "tools/train_find_rate.h"
 #include "tools/train_log.h"
 #include "tools/train_options.h"
 
@@ -256,9 +257,6 @@ static enum pare_status train(struct work *w)
     PARE_TRY(make_params(w));
     const struct train_options *training = &w->o->training;
     PARE_TRY(train_options_state(training, w->cli->output, w->state, w->err));
-    PARE_TRY(
-        train_log_open(&w->log, w->cli, training->metrics, training->resume, w->err));
-    w->log.state_path = w->state;
     tell_start(w);
     train_compress_start(&w->compress, w->params);
     struct pare_train_options options =
@@ -266,6 +264,11 @@ static enum pare_status train(struct work *w)
     PARE_TRY(train_compress_identity(&w->compress, &w->identity, w->err));
     options.loss_identity = w->identity;
     options.compressor = train_compress_compressor(&w->compress);
+    if (training->find_lr)
+        return train_find_rate(w->cli, w->params, &w->train.examples, &options, w->err);
+    PARE_TRY(
+        train_log_open(&w->log, w->cli, training->metrics, training->resume, w->err));
+    w->log.state_path = w->state;
     const struct pare_train_hooks hooks = {train_log_event, &w->log, &w->cli->progress};
     PARE_TRY(pare_train(w->params, &w->train.examples,
                         w->o->dev ? &w->dev.examples : NULL, &options, &hooks, &result,
@@ -331,6 +334,9 @@ int main(int argc, char **argv)
             "gradients and dropout; after each epoch, or every --eval-every "
             "updates, the development set is scored, and the weights with the best score "
             "are written.\n\n"
+            "The defaults suit a pretrained encoder (Devlin et al. 2019, appendix A.3). "
+            "From nothing, or for less than all of a model, another --lr is better: "
+            "--find-lr looks for one.\n\n"
             "The result depends on the inputs, the options and the seed alone: not on "
             "the "
             "number of threads, nor on the machine, nor on being stopped and resumed. "

@@ -22,6 +22,7 @@ struct train_options {
     int precision; /* enum pare_precision */
     const char *state, *metrics;
     int resume, checkpoint_every;
+    int find_lr;
 };
 
 extern const char *const train_keep_words[];
@@ -37,6 +38,9 @@ extern const char *const train_schedule_words[];
                      "batches whose gradients make one update"),                         \
         PARE_CLI_DOUBLE(0, "lr", "RATE", &(o)->lr, 1e-12, 1e3,                           \
                         "learning rate at its peak"),                                    \
+        PARE_CLI_FLAG(0, "find-lr", &(o)->find_lr,                                       \
+                      "only look for a learning rate: a few hundred updates with rates " \
+                      "from 1e-7 to 1, a table, a suggestion, and no output"),           \
         PARE_CLI_DOUBLE(0, "warmup", "SHARE", &(o)->warmup, 0, 1,                        \
                         "share of the updates over which the rate rises"),               \
         PARE_CLI_CHOICE(0, "schedule", "HOW", &(o)->schedule, train_schedule_words,      \

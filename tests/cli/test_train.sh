@@ -50,6 +50,11 @@ grep -q 'layer_decay.*0\.8' frozen.json || fail "no layer decay in the history"
 grep -q 'token_embd\*' frozen.json || fail "no globs in the history"
 check 2 'matches "blk.7.*"' pare-train -q $start $data --freeze 'blk.7.*' -o g.gguf
 
+# A search for a rate: a table, a suggestion, and no file, not even the metrics.
+check 0 "suggested: --lr " pare-train $start $data --find-lr --metrics f.jsonl -o f.gguf
+[ "$(grep -c '^ *[0-9.]*e-0[0-9] ' .out)" -gt 12 ] || fail "no table of rates"
+absent f.gguf f.gguf.state f.jsonl
+
 # Killed in the middle, six times, and resumed until it is through. The moments are
 # counted in updates, not in seconds: any machine meets a job that is running.
 long="$start $data --epochs 12 --eval-every 15 --ema 0.9 --checkpoint-every 2 --threads 1 -q"
