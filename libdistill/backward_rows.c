@@ -6,6 +6,7 @@
 
 #define ROW_TILE 16        /* tokens of a task */
 #define COLUMN_TILE 64     /* columns of a task in sums over tokens */
+#define BIAS_TILE 192      /* the same, where sums stay in the first cache level */
 #define ELEMENT_TILE 16384 /* floats of a task in element-wise steps */
 
 /* --- Bias ------------------------------------------------------------------------- */
@@ -30,7 +31,7 @@ static void bias_columns(void *context, size_t begin, size_t end)
 void pare_backward_bias(float *db, const float *dy, size_t T, size_t N, int accumulate)
 {
     struct bias_sum sum = {db, dy, T, N, accumulate};
-    pare_parallel_for(N, COLUMN_TILE, bias_columns, &sum);
+    pare_parallel_for(N, BIAS_TILE, bias_columns, &sum);
 }
 
 /* --- Layer norm ------------------------------------------------------------------- */

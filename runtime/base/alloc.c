@@ -2,6 +2,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* From here on memory is asked for in huge pages: walking through large matrices, and
+ * across their rows, otherwise misses the TLB all the time. */
+#define HUGE_PAGE ((size_t)2 << 20)
+#define HUGE_FROM (2 * HUGE_PAGE)
 
 /* `out` and `array` are pointers to a pointer of any type: they are read and written
  * through memcpy, which C allows for every object type. */
@@ -18,9 +24,14 @@ enum pare_status pare_alloc_raw(void *out, size_t count, size_t size,
                          "out of memory: %zu elements of %zu bytes were asked for", count,
                          size);
     size_t rounded = (bytes + PARE_ALIGNMENT - 1) / PARE_ALIGNMENT * PARE_ALIGNMENT;
-    memory = aligned_alloc(PARE_ALIGNMENT, rounded ? rounded : PARE_ALIGNMENT);
+    if (bytes < HUGE_FROM)
+        memory = aligned_alloc(PARE_ALIGNMENT, rounded ? rounded : PARE_ALIGNMENT);
+    else
+        memory = aligned_alloc(HUGE_PAGE, rounded);
     if (!memory)
         return pare_fail_memory(err, bytes);
+    if (bytes >= HUGE_FROM)
+        madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish */
     memcpy(out, &memory, sizeof memory);
     return PARE_OK;
 }

@@ -28,6 +28,14 @@ static void push(struct pare_arena *arena, struct pare_arena_chunk *chunk)
     arena->top = chunk;
 }
 
+static void drop(struct pare_arena *arena, struct pare_arena_chunk *chunk)
+{
+    if (!chunk)
+        return;
+    arena->reserved -= HEADER_BYTES + chunk->size;
+    pare_free(chunk);
+}
+
 enum pare_status pare_arena_reserve(struct pare_arena *arena, size_t bytes,
                                     struct pare_error *err)
 {
@@ -36,10 +44,16 @@ enum pare_status pare_arena_reserve(struct pare_arena *arena, size_t bytes,
     bytes = rounded(bytes);
     if (arena->top && arena->top->size - arena->top->used >= bytes)
         return PARE_OK;
-    if (arena->spare && arena->spare->size >= bytes) {
+    if (arena->spare && arena->spare->size >= bytes &&
+        arena->spare->size >= arena->wanted) {
         push(arena, arena->spare);
         arena->spare = NULL;
         return PARE_OK;
+    }
+    if (arena->spare) {
+        drop(arena, arena->spare);
+        arena->spare = NULL;
+        bytes = bytes < arena->wanted ? arena->wanted : bytes;
     }
     size_t size = arena->top ? arena->top->size * 2 : MIN_CHUNK;
     size_t limit = (size_t)16 << 20; /* doubling stops here: no large waste */
@@ -90,14 +104,6 @@ struct pare_arena_mark pare_arena_mark(const struct pare_arena *arena)
     return (struct pare_arena_mark){arena->top, arena->top ? arena->top->used : 0};
 }
 
-static void drop(struct pare_arena *arena, struct pare_arena_chunk *chunk)
-{
-    if (!chunk)
-        return;
-    arena->reserved -= HEADER_BYTES + chunk->size;
-    pare_free(chunk);
-}
-
 /* The popped chunk becomes the spare if it is the larger of the two. */
 static void pop(struct pare_arena *arena)
 {
@@ -113,10 +119,17 @@ static void pop(struct pare_arena *arena)
 
 void pare_arena_release(struct pare_arena *arena, struct pare_arena_mark mark)
 {
-    while (arena->top != mark.chunk)
+    size_t released = 0;
+    while (arena->top != mark.chunk) {
+        released += arena->top->used;
         pop(arena);
-    if (arena->top)
+    }
+    if (arena->top) {
+        released += arena->top->used - mark.used;
         arena->top->used = mark.used;
+    }
+    if (released > arena->wanted)
+        arena->wanted = released;
 }
 
 void pare_arena_free(struct pare_arena *arena)
@@ -125,4 +138,5 @@ void pare_arena_free(struct pare_arena *arena)
         pop(arena);
     drop(arena, arena->spare);
     arena->spare = NULL;
+    arena->wanted = 0;
 }

@@ -19,6 +19,7 @@ struct pare_arena_chunk;
 struct pare_arena { /* all zero: an empty arena, ready for use */
     struct pare_arena_chunk *top;
     struct pare_arena_chunk *spare; /* the largest released chunk, to be used again */
+    size_t wanted;                  /* most bytes that were ever released at once */
     size_t reserved;                /* bytes taken from the system, for memory reports */
 };
 
@@ -42,7 +43,8 @@ enum pare_status pare_arena_strndup(struct pare_arena *arena, char **out,
 
 struct pare_arena_mark pare_arena_mark(const struct pare_arena *arena);
 /* Forgets everything allocated since the mark. The largest chunk that becomes empty is
- * kept as a spare, so a loop of mark and release does not go to the system each time. */
+ * kept as a spare; when it is too small for what was released, the next one from the
+ * system is as large as that. So a loop of mark and release stops going to the system. */
 void pare_arena_release(struct pare_arena *arena, struct pare_arena_mark mark);
 void pare_arena_free(struct pare_arena *arena); /* leaves an empty arena */
 

@@ -27,12 +27,14 @@ uint64_t pare_rng_at(uint64_t seed, uint64_t stream, uint64_t index);
 uint64_t pare_rng_key(uint64_t seed, uint64_t stream);
 
 #define PARE_RNG_GOLDEN 0x9E3779B97F4A7C15u
+#define PARE_RNG_MIX1 0xBF58476D1CE4E5B9u
+#define PARE_RNG_MIX2 0x94D049BB133111EBu
 
 /* The finaliser of SplitMix64 (Steele, Lea, Flood 2014). */
 static inline uint64_t pare_rng_mix(uint64_t z)
 {
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    z = (z ^ (z >> 30)) * PARE_RNG_MIX1;
+    z = (z ^ (z >> 27)) * PARE_RNG_MIX2;
     return z ^ (z >> 31);
 }
 

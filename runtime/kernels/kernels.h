@@ -181,6 +181,12 @@ struct pare_kernels {
      * where an m or v below 2^-100 in magnitude becomes 0. */
     void (*adamw)(float *p, float *m, float *v, const float *g, size_t n,
                   const struct pare_adamw *step);
+    /* Dropout of elements element .. element + n - 1 of a stream of random numbers (key:
+     * pare_rng_key). Number i of the stream has 16 bits for each of the elements 4 i ..
+     * 4 i + 3, the lowest first: below `dropped` the element becomes 0, else it is
+     * multiplied by scale. */
+    void (*dropout)(float *y, size_t n, uint64_t key, uint64_t element, uint32_t dropped,
+                    float scale);
     /* sum of squares in double, for gradient norms */
     double (*sum_squares)(const float *x, size_t n);
     /* Decoding of stored rows to float (n a multiple of 32 for the blocks). */

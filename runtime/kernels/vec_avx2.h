@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "runtime/base/rng.h"
 #include "runtime/kernels/kernels.h"
 
 #define LANES PARE_LANES
@@ -259,6 +260,38 @@ static inline vf vi_as_float(vi a)
 static inline vi vf_as_int(vf a)
 {
     return BOTH1(vi, _mm256_castps_si256, a);
+}
+
+/* a b mod 2^64, from products of the 32-bit halves */
+static inline __m256i product64(__m256i a, uint64_t b)
+{
+    const __m256i vb = _mm256_set1_epi64x((long long)b);
+    const __m256i cross =
+        _mm256_add_epi64(_mm256_mul_epu32(_mm256_srli_epi64(a, 32), vb),
+                         _mm256_mul_epu32(a, _mm256_set1_epi64x((long long)(b >> 32))));
+    return _mm256_add_epi64(_mm256_mul_epu32(a, vb), _mm256_slli_epi64(cross, 32));
+}
+
+/* pare_rng_mix of four numbers */
+static inline __m256i mixed(__m256i z)
+{
+    z = _mm256_xor_si256(z, _mm256_srli_epi64(z, 30));
+    z = product64(z, PARE_RNG_MIX1);
+    z = _mm256_xor_si256(z, _mm256_srli_epi64(z, 27));
+    z = product64(z, PARE_RNG_MIX2);
+    return _mm256_xor_si256(z, _mm256_srli_epi64(z, 31));
+}
+
+static inline void vi_random_u16(vi out[2], uint64_t start)
+{
+    const uint64_t golden = PARE_RNG_GOLDEN;
+    for (int i = 0; i < 2; i++, start += 4 * golden) {
+        const __m256i words = mixed(_mm256_setr_epi64x(
+            (long long)start, (long long)(start + golden),
+            (long long)(start + 2 * golden), (long long)(start + 3 * golden)));
+        out[i] = (vi){_mm256_cvtepu16_epi32(_mm256_castsi256_si128(words)),
+                      _mm256_cvtepu16_epi32(_mm256_extracti128_si256(words, 1))};
+    }
 }
 
 static inline vd vd_zero(void)

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "runtime/base/rng.h"
 #include "runtime/kernels/kernels.h"
 
 #define LANES PARE_LANES
@@ -203,6 +204,27 @@ static inline vf vi_as_float(vi a)
 static inline vi vf_as_int(vf a)
 {
     return _mm512_castps_si512(a);
+}
+
+/* pare_rng_mix of eight numbers */
+static inline __m512i mixed(__m512i z)
+{
+    z = _mm512_xor_si512(z, _mm512_srli_epi64(z, 30));
+    z = _mm512_mullo_epi64(z, _mm512_set1_epi64((long long)PARE_RNG_MIX1));
+    z = _mm512_xor_si512(z, _mm512_srli_epi64(z, 27));
+    z = _mm512_mullo_epi64(z, _mm512_set1_epi64((long long)PARE_RNG_MIX2));
+    return _mm512_xor_si512(z, _mm512_srli_epi64(z, 31));
+}
+
+static inline void vi_random_u16(vi out[2], uint64_t start)
+{
+    const __m512i lane =
+        _mm512_mullo_epi64(_mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0),
+                           _mm512_set1_epi64((long long)PARE_RNG_GOLDEN));
+    const __m512i words =
+        mixed(_mm512_add_epi64(_mm512_set1_epi64((long long)start), lane));
+    out[0] = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(words));
+    out[1] = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(words, 1));
 }
 
 static inline vd vd_zero(void)

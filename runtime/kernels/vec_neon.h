@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "runtime/base/rng.h"
 #include "runtime/kernels/kernels.h"
 
 #define LANES PARE_LANES
@@ -211,6 +212,16 @@ static inline vi vi_load_u16(const void *p)
     const uint8_t *bytes = p;
     return wide_u16(vreinterpretq_u16_u8(vld1q_u8(bytes)),
                     vreinterpretq_u16_u8(vld1q_u8(bytes + 16)));
+}
+
+static inline void vi_random_u16(vi out[2], uint64_t start)
+{
+    for (int i = 0; i < 2; i++) {
+        uint64_t words[4];
+        for (int w = 0; w < 4; w++, start += PARE_RNG_GOLDEN)
+            words[w] = pare_rng_mix(start);
+        out[i] = vi_load_u16(words);
+    }
 }
 
 static inline void vi_store_u8_n(uint8_t *p, vi a, size_t n)

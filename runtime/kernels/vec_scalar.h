@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "runtime/base/rng.h"
 #include "runtime/kernels/kernels.h"
 
 #define LANES PARE_LANES
@@ -301,6 +302,16 @@ static inline double vd_reduce_add(vd a)
         for (int j = 0; j < half; j++)
             a.v[j] += a.v[j + half];
     return a.v[0];
+}
+
+/* The 16-bit parts, lowest first, of pare_rng_mix(start + w golden) for w = 0 .. 7. */
+static inline void vi_random_u16(vi out[2], uint64_t start)
+{
+    for (int i = 0; i < 2 * LANES; i += 4, start += PARE_RNG_GOLDEN) {
+        const uint64_t word = pare_rng_mix(start);
+        for (int part = 0; part < 4; part++)
+            out[i / LANES].v[i % LANES + part] = (int32_t)(word >> (16 * part) & 0xffff);
+    }
 }
 
 /* One IEEE half to float; the arithmetic is exact. */

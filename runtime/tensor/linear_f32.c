@@ -36,8 +36,8 @@ static const float *panel_at(const struct pare_linear_run *run, int part, float 
     const struct pare_weight *weight = &run->parts[part]->weight;
     const struct pare_cut *cut = &run->cuts[part];
     size_t nr = cut->nr, column = panel * nr, n = smaller(nr, weight->N - column);
-    if (run->parts[part]->packed)
-        return (const float *)run->parts[part]->packed + column * weight->K + k * nr;
+    if (run->packed[part])
+        return run->packed[part] + column * weight->K + k * nr;
     if (weight->type != PARE_F32)
         decode_panel(run, weight, nr, space, space + kc * nr, column, n, k, kc);
     else
@@ -53,7 +53,7 @@ static size_t own_floats(const struct pare_linear_run *run, int part)
     size_t kc = smaller(PARE_KC, cut->K);
     size_t floats =
         cut->block_rows * cut->group_columns + (cut->share_a ? 0 : cut->block_rows * kc);
-    if (!run->parts[part]->packed)
+    if (!run->packed[part])
         floats += 2 * kc * cut->nr;
     return floats;
 }
@@ -115,11 +115,54 @@ static void pack_rows(void *context, size_t begin, size_t end)
     }
 }
 
+struct live_panels {
+    const struct pare_linear_run *run;
+    const struct pare_weight *weight;
+    float *out;
+};
+
+static void pack_live(void *context, size_t begin, size_t end)
+{
+    const struct live_panels *live = context;
+    const struct pare_weight *weight = live->weight;
+    const size_t nr = (size_t)live->run->kernels->gemm_f32.nr;
+    for (size_t panel = begin; panel < end; panel++) {
+        const size_t column = panel * nr;
+        pare_pack_panel(live->run->kernels, live->out + column * weight->K, nr,
+                        pare_transposed(weight->data, weight->K), 0, weight->K, column,
+                        smaller(nr, weight->N - column));
+    }
+}
+
+/* Finds or makes the packed panels. Those of a live weight are made once for all tasks
+ * when several row blocks use them; *all: there are some of every part. */
+static enum pare_status find_panels(struct pare_linear_run *run, int *all,
+                                    struct pare_arena *scratch, struct pare_error *err)
+{
+    const size_t nr = (size_t)run->kernels->gemm_f32.nr;
+    *all = 1;
+    for (int i = 0; i < run->n_parts; i++) {
+        const struct pare_weight *weight = &run->parts[i]->weight;
+        run->packed[i] = run->parts[i]->packed;
+        if (run->linear->live && weight->type == PARE_F32 && run->M > PARE_LINEAR_ROWS) {
+            const size_t panels = (weight->N + nr - 1) / nr;
+            struct live_panels live = {run, weight, NULL};
+            PARE_TRY(pare_arena_alloc(scratch, &live.out, panels * nr,
+                                      weight->K * sizeof(float), err));
+            pare_parallel_for(panels, 1, pack_live, &live);
+            run->packed[i] = live.out;
+        }
+        *all &= run->packed[i] != NULL;
+    }
+    return PARE_OK;
+}
+
 enum pare_status pare_linear_run_f32(struct pare_linear_run *run,
                                      struct pare_arena *scratch, struct pare_error *err)
 {
     const struct pare_gemm_f32 *gemm = &run->kernels->gemm_f32;
-    int packed = run->parts[0]->packed != NULL;
+    int packed;
+    PARE_TRY(find_panels(run, &packed, scratch, err));
     pare_linear_cut(run, (size_t)gemm->mr, (size_t)gemm->nr,
                     packed ? PARE_LINEAR_ROWS : PARE_LINEAR_ROWS_DECODED,
                     smaller(PARE_KC, run->linear->K) * (size_t)gemm->nr * sizeof(float));

@@ -22,6 +22,8 @@ struct pare_linear_run {
     const float *residual;
     int n_parts;
     const struct pare_linear_part *parts[PARE_LINEAR_PARTS];
+    const float *packed[PARE_LINEAR_PARTS]; /* float panels: of the part, or made for this
+                                               run; NULL: each task makes its own */
     struct pare_cut cuts[PARE_LINEAR_PARTS];
     size_t first_task[PARE_LINEAR_PARTS + 1]; /* of each part; the last one: all */
     void *a;                                  /* packed activations, when shared */

@@ -1,9 +1,9 @@
 /* A training step beside PyTorch's: forward, loss, backward and AdamW on random text of
  * one length, as one line of JSON: milliseconds of a step and its parts (medians), the
  * multiply-adds it takes, their share of the arithmetic units' peak (measured in the same
- * run, on as many threads), and peak memory. processor_ms is the processor time of all
- * threads, which other work on the machine does not enter. train_rounds.py runs it in
- * turns with torch_step.py.
+ * run, on as many threads), and peak memory. processor_ms is the least processor time
+ * of a step, of all threads together: other work on the machine hardly enters.
+ * train_rounds.py runs it in turns with torch_step.py.
  *
  *     bench_train [distilbert|student|minilm] [threads [batch [tokens
  *                 [steps [dropout [fp32|bf16]]]]]]
@@ -224,6 +224,7 @@ static void print(const struct setting *setting, const struct pare_config *confi
     double ms[PARTS];
     for (int part = 0; part < PARTS; part++)
         ms[part] = 1e3 * median(b->seconds[part], setting->steps);
+    ms[PROCESSOR] = 1e3 * b->seconds[PROCESSOR][0]; /* sorted: the least */
     ms[WHOLE] += 1e3 * b->settle;
     const double B = (double)setting->batch, n = (double)setting->tokens;
     const double macs = macs_made(config, B, n);

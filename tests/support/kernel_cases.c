@@ -82,6 +82,7 @@ const char *case_name(int function)
                                        "quantize_u8",
                                        "dequantize_acc",
                                        "adamw",
+                                       "dropout",
                                        "sum_squares",
                                        "decode_f16",
                                        "decode_bf16",
@@ -260,6 +261,7 @@ void case_run(const struct pare_kernels *k, int function, size_t n, enum case_ki
                                       .bias_correction2 = 0.003f,
                                       .grad_scale = 0.5f});
         break;
+    case CASE_DROPOUT: k->dropout(y, n, seed, seed % 1000, 13107, 1.25f); break;
     case CASE_SUM_SQUARES:
         square = k->sum_squares(x, n);
         if (square != square)

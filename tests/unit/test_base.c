@@ -74,13 +74,29 @@ Test(arena, release_returns_to_the_mark_and_keeps_what_was_before)
         memset(piece, i, 50000);
     }
     pare_arena_release(&arena, mark);
-    size_t reserved = arena.reserved;
     cr_assert_eq(pare_arena_alloc(&arena, &piece, 70000, 1, NULL), PARE_OK);
-    cr_assert_eq(arena.reserved, reserved, "the spare chunk was not used again");
     memset(piece, 1, 70000);
     cr_assert_str_eq(kept, "kept");
     pare_arena_free(&arena);
     cr_assert_eq(arena.reserved, 0);
+}
+
+Test(arena, a_loop_of_mark_and_release_stops_asking_for_memory)
+{
+    struct pare_arena arena = {0};
+    size_t reserved = 0;
+    for (int round = 0; round < 4; round++) {
+        struct pare_arena_mark mark = pare_arena_mark(&arena);
+        for (size_t bytes = 3000000; bytes < 60000000; bytes *= 2) {
+            char *piece;
+            cr_assert_eq(pare_arena_alloc(&arena, &piece, bytes, 1, NULL), PARE_OK);
+            if (round > 1)
+                cr_assert_eq(arena.reserved, reserved, "round %d", round);
+        }
+        pare_arena_release(&arena, mark);
+        reserved = arena.reserved;
+    }
+    pare_arena_free(&arena);
 }
 
 Test(arena, nested_marks_survive_an_emptied_arena)
