@@ -23,12 +23,8 @@ enum pare_status pare_alloc_raw(void *out, size_t count, size_t size,
         return pare_fail(err, PARE_ERR_MEMORY,
                          "out of memory: %zu elements of %zu bytes were asked for", count,
                          size);
-    size_t rounded = (bytes + PARE_ALIGNMENT - 1) / PARE_ALIGNMENT * PARE_ALIGNMENT;
-    if (bytes < HUGE_FROM)
-        memory = aligned_alloc(PARE_ALIGNMENT, rounded ? rounded : PARE_ALIGNMENT);
-    else
-        memory = aligned_alloc(HUGE_PAGE, rounded);
-    if (!memory)
+    size_t alignment = bytes < HUGE_FROM ? PARE_ALIGNMENT : HUGE_PAGE;
+    if (posix_memalign(&memory, alignment, bytes ? bytes : 1) != 0)
         return pare_fail_memory(err, bytes);
     if (bytes >= HUGE_FROM)
         madvise(memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish */

@@ -1,22 +1,7 @@
 /* What augmentation depends on and what not, what it refuses, and failing memory. */
-#include <errno.h>
-
 #include "runtime/base/parallel.h"
 #include "tests/support/augment_task.h"
-
-/* --- Allocations that fail -------------------------------------------------------- */
-
-static long calls, fails_at;
-
-/* Stands in front of the C library's, which the library's own memory comes from. */
-void *aligned_alloc(size_t alignment, size_t size)
-{
-    void *memory = NULL;
-    if (++calls == fails_at)
-        return NULL;
-    errno = posix_memalign(&memory, alignment, size);
-    return errno ? NULL : memory;
-}
+#include "tests/support/failing_memory.h"
 
 /* --- What the result depends on ---------------------------------------------------- */
 
@@ -165,11 +150,11 @@ Test(augment_limits, every_failing_allocation_is_a_status)
     struct task *task = make_task();
     task->examples.count = 20;
     long failed = 0;
-    for (fails_at = 1;; fails_at++) {
+    for (memory.fails_at = 1;; memory.fails_at++) {
         struct pare_neighbours near;
         struct pare_augmented made;
         struct pare_error error;
-        calls = 0;
+        memory.calls = 0;
         enum pare_status status = pare_neighbours_find(
             &task->embeddings, &task->pieces, &task->examples, 15, NULL, &near, &error);
         if (status == PARE_OK)
@@ -184,5 +169,5 @@ Test(augment_limits, every_failing_allocation_is_a_status)
         failed++;
     }
     cr_expect(failed >= 8, "%ld allocations failed", failed);
-    fails_at = 0;
+    memory.fails_at = 0;
 }

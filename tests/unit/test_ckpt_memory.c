@@ -2,46 +2,32 @@
  * and writing a container end with a status, without a leak (which the sanitizer's report
  * shows), and what was there before stays. */
 #include <criterion/criterion.h>
-#include <errno.h>
 
 #include "runtime/base/alloc.h"
 #include "runtime/checkpoint/gguf_writer.h"
 #include "runtime/checkpoint/reader.h"
 #include "tests/support/corpus.h"
+#include "tests/support/failing_memory.h"
 #include "tests/support/folder.h"
-
-static long calls, fails_at;
-static int fails_on; /* from fails_at on, all fail */
-
-/* Stands in front of the C library's, which the library's own memory comes from. */
-void *aligned_alloc(size_t alignment, size_t size)
-{
-    void *memory = NULL;
-    calls++;
-    if (fails_at && (fails_on ? calls >= fails_at : calls == fails_at))
-        return NULL;
-    errno = posix_memalign(&memory, alignment, size);
-    return errno ? NULL : memory;
-}
 
 typedef enum pare_status job(void *context, struct pare_error *err);
 
 static void sweep(const char *what, job *run, void *context)
 {
     struct pare_error err;
-    calls = fails_at = 0;
+    memory.calls = memory.fails_at = 0;
     cr_assert_eq(run(context, &err), PARE_OK, "%s: %s", what, err.message);
-    long total = calls;
-    for (fails_on = 0; fails_on < 2; fails_on++)
-        for (fails_at = 1; fails_at <= total; fails_at++) {
-            calls = 0;
+    long total = memory.calls;
+    for (memory.fails_on = 0; memory.fails_on < 2; memory.fails_on++)
+        for (memory.fails_at = 1; memory.fails_at <= total; memory.fails_at++) {
+            memory.calls = 0;
             err.message[0] = '\0';
             enum pare_status status = run(context, &err);
             cr_expect_eq(status, PARE_ERR_MEMORY, "%s: allocation %ld of %ld: %s", what,
-                         fails_at, total, err.message);
+                         memory.fails_at, total, err.message);
             cr_expect_not_null(strstr(err.message, "out of memory"), "%s", err.message);
         }
-    fails_at = 0;
+    memory.fails_at = 0;
     cr_expect_gt(total, 2);
     cr_expect_eq(run(context, &err), PARE_OK);
 }

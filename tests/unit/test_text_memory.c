@@ -1,32 +1,13 @@
 /* Every allocation of a tokenizer's life fails once: each time a status, no leak (which
  * the sanitizer's report shows), and ids as before once memory is back. */
 #include <criterion/criterion.h>
-#include <errno.h>
 
+#include "tests/support/failing_memory.h"
 #include "tests/support/tokenizers.h"
-
-static long calls, fails_at;
-static int fails_on; /* from fails_at on, all fail */
-
-static int fails(void)
-{
-    calls++;
-    return fails_at && (fails_on ? calls >= fails_at : calls == fails_at);
-}
-
-/* Stands in front of the C library's, which the library's own memory comes from. */
-void *aligned_alloc(size_t alignment, size_t size)
-{
-    void *memory = NULL;
-    if (fails())
-        return NULL;
-    errno = posix_memalign(&memory, alignment, size);
-    return errno ? NULL : memory;
-}
 
 static void *json_memory(size_t size)
 {
-    return fails() ? NULL : malloc(size);
+    return memory_fails() ? NULL : malloc(size);
 }
 
 static const char text[] = "The Caf\u00e9 [MASK] the film \xFF\u91ce a\u302e\u302f good";
@@ -57,20 +38,20 @@ static enum pare_status live(const char *path, size_t *ids_count)
 static void sweep(const char *path)
 {
     size_t count = 0, again = 0;
-    calls = fails_at = 0;
+    memory.calls = memory.fails_at = 0;
     cr_assert_eq(live(path, &count), PARE_OK);
-    long total = calls, other = 0;
+    long total = memory.calls, other = 0;
     /* The thousands of nodes of a JSON tree fail alike: every one of the first and the
      * last hundred, and every 37th between. */
-    for (fails_on = 0; fails_on < 2; fails_on++)
+    for (memory.fails_on = 0; memory.fails_on < 2; memory.fails_on++)
         for (long n = 1; n <= total; n += n < 100 || n > total - 100 ? 1 : 37) {
-            calls = 0;
-            fails_at = n;
+            memory.calls = 0;
+            memory.fails_at = n;
             size_t ids = 0;
             enum pare_status status = live(path, &ids);
             other += status != PARE_ERR_MEMORY;
         }
-    fails_at = 0;
+    memory.fails_at = 0;
     cr_expect_eq(other, 0, "%s: %ld of %ld", path, other, total);
     cr_expect_gt(total, 50);
     cr_expect_eq(live(path, &again), PARE_OK);
