@@ -111,30 +111,49 @@ static int has_text(const struct pare_meta *meta, const char *key, const char *t
            !memcmp(value->text.data, text, value->text.length);
 }
 
-/* *fits: every tensor that is wanted is there; those are noted in teacher->chunks. */
+/* NULL: it is not there, or not what it should be. */
+static const struct pare_tensor *find_tensor(const struct pare_teacher *teacher,
+                                             size_t chunk, size_t kind)
+{
+    char name[PARE_NAME_SIZE];
+    const struct span span = span_of(teacher->examples, chunk);
+    const struct pare_tensor want = shape_of(&teacher->config, &span, kind);
+    name_of(&teacher->config, chunk, kind, name);
+    const struct pare_tensor *found = pare_ckpt_find(teacher->ckpt, name);
+    return found && found->type == want.type && found->n_dims == 2 &&
+                   found->shape[0] == want.shape[0] && found->shape[1] == want.shape[1]
+               ? found
+               : NULL;
+}
+
+/* Whether a chunk has what is wanted; first tokens' states are among all tokens'. */
+static int has_wanted(const struct pare_teacher *teacher,
+                      const struct pare_teacher_wants *wants,
+                      const struct pare_tensor *const *chunk)
+{
+    const struct kinds k = kinds_of(&teacher->config);
+    for (size_t kind = 0; kind < k.end; kind++) {
+        const int is_first = kind >= k.first && kind < k.hidden;
+        if (wanted(&teacher->config, wants, kind) && !chunk[kind] &&
+            !(is_first && chunk[kind - k.first + k.hidden]))
+            return 0;
+    }
+    return 1;
+}
+
+/* Notes the tensors in teacher->chunks. *fits: all that is wanted is there. */
 static enum pare_status find_tensors(struct pare_teacher *teacher,
                                      const struct pare_teacher_wants *wants, int *fits,
                                      struct pare_error *err)
 {
-    const struct pare_config *config = &teacher->config;
-    const size_t K = kinds_of(config).end, n = chunk_count(teacher->examples);
+    const size_t K = kinds_of(&teacher->config).end, n = chunk_count(teacher->examples);
     PARE_TRY(pare_arena_alloc(&teacher->arena, &teacher->chunks, n * K,
                               sizeof *teacher->chunks, err));
     *fits = 1;
     for (size_t chunk = 0; chunk < n; chunk++) {
-        const struct span span = span_of(teacher->examples, chunk);
-        for (size_t kind = 0; kind < K; kind++) {
-            char name[PARE_NAME_SIZE];
-            name_of(config, chunk, kind, name);
-            const struct pare_tensor want = shape_of(config, &span, kind);
-            const struct pare_tensor *found = pare_ckpt_find(teacher->ckpt, name);
-            if (found &&
-                (found->type != want.type || found->n_dims != 2 ||
-                 found->shape[0] != want.shape[0] || found->shape[1] != want.shape[1]))
-                found = NULL;
-            teacher->chunks[chunk * K + kind] = found;
-            *fits &= found || !wanted(config, wants, kind);
-        }
+        for (size_t kind = 0; kind < K; kind++)
+            teacher->chunks[chunk * K + kind] = find_tensor(teacher, chunk, kind);
+        *fits &= has_wanted(teacher, wants, teacher->chunks + chunk * K);
     }
     return PARE_OK;
 }

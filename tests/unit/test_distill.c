@@ -259,6 +259,30 @@ Test(distill, losses_and_gradients_do_not_depend_on_threads_or_tier)
     close_pupil(&p);
 }
 
+/* The pass ends above them; the loss still looks at their states. */
+Test(distill, frozen_blocks_change_no_other_gradient)
+{
+    struct pare_config student = toy_config_with_dropout(PARE_BERT, PARE_ACT_GELU);
+    struct pare_config teacher = teacher_config(18);
+    struct pare_distill_options options = all_terms();
+    struct pupil p;
+    options.relation_student = 1;
+    open_pupil(&p, &student, &teacher, &options);
+    const struct pare_params *params = p.toy.params;
+    float *whole;
+    differentiate(&p);
+    TOY_OK(pare_alloc(&whole, params->total, sizeof *whole, err));
+    memcpy(whole, p.gradient, params->total * sizeof *whole);
+    p.toy.backward.frozen = 2; /* the embeddings and the first block */
+    differentiate(&p);
+    const size_t begin = params->blocks[1].qkv.weight;
+    cr_assert_gt(params->pooler.weight, begin);
+    cr_assert_arr_eq(p.gradient + begin, whole + begin,
+                     (params->total - begin) * sizeof *whole);
+    pare_free(whole);
+    close_pupil(&p);
+}
+
 /* --- Vectors without a direction ---------------------------------------------------- */
 
 Test(distill, a_state_of_zeros_has_no_direction_and_no_gradient)

@@ -4,6 +4,7 @@
 
 #include "runtime/base/interrupt.h"
 #include "runtime/base/sha256.h"
+#include "runtime/checkpoint/gguf_writer.h"
 #include "tests/support/folder.h"
 #include "tests/support/toy_training.h"
 
@@ -161,7 +162,13 @@ Test(teacher, first_tokens_alone_are_the_first_of_all)
                  error.message);
     expect_answers(&s, teacher, 1);
     pare_teacher_free(teacher);
-    cr_assert_eq(computes(&s, "t", &first), 0);
+    cr_assert_not(computes(&s, "t", &first));
+    cr_assert(computes(&s, "t", &all));
+    cr_assert_eq(ask(&s, "t", &first, &teacher, &computed, &error), PARE_OK, "%s",
+                 error.message);
+    cr_assert_not(computed); /* all tokens' are first tokens' too */
+    expect_answers(&s, teacher, 1);
+    pare_teacher_free(teacher);
     close_scene(&s);
 }
 
@@ -307,6 +314,60 @@ Test(teacher, a_damaged_file_harms_nobody)
         whole[at] = kept;
     }
     free(whole);
+    close_scene(&s);
+}
+
+/* Copies the cache, one tensor of it with other rows, columns or numbers. */
+static void rewrite(const struct scene *s, const char *name, int rows, int columns,
+                    enum pare_dtype type)
+{
+    struct pare_ckpt *from;
+    struct pare_gguf_writer *to;
+    static const char zeros[1 << 16];
+    TOY_OK(pare_ckpt_open(s->path, &from, err));
+    TOY_OK(pare_gguf_writer_open(s->path, &from->meta, &to, err));
+    for (int data = 0; data < 2; data++) {
+        for (size_t i = 0; i < from->n_tensors; i++) {
+            struct pare_tensor t = from->tensors[i];
+            if (!strcmp(t.name, name)) {
+                t.shape[0] = (uint64_t)((int)t.shape[0] + rows);
+                t.shape[1] = (uint64_t)((int)t.shape[1] + columns);
+                t.type = type;
+                t.bytes = t.shape[0] * t.shape[1] * pare_dtype_info(type)->block_bytes;
+                t.data = zeros;
+                cr_assert(t.bytes <= sizeof zeros);
+            }
+            if (data)
+                TOY_OK(pare_gguf_writer_data(to, t.data, t.bytes, err));
+            else
+                TOY_OK(pare_gguf_writer_plan(to, t.name, t.type, 2, t.shape, err));
+        }
+    }
+    TOY_OK(pare_gguf_writer_commit(to, err));
+    pare_ckpt_close(from);
+}
+
+Test(teacher, tensors_of_another_shape_or_type_are_computed_again)
+{
+    static struct scene s;
+    static const char *const names[] = {"0.logits", "0.hidden.2", "0.qkv.1"};
+    open_scene(&s, 5);
+    cr_assert(computes(&s, "t", &all));
+    for (size_t i = 0; i < 3; i++) {
+        const enum pare_dtype type = i ? PARE_F16 : PARE_F32;
+        for (int change = -1; change <= 1; change += 2) {
+            rewrite(&s, names[i], change, 0, type);
+            cr_assert(computes(&s, "t", &all), "%s: rows", names[i]);
+            rewrite(&s, names[i], 0, change, type);
+            cr_assert(computes(&s, "t", &all), "%s: columns", names[i]);
+        }
+        rewrite(&s, names[i], 0, 0, i ? PARE_F32 : PARE_F16);
+        cr_assert(computes(&s, "t", &all), "%s: type", names[i]);
+        rewrite(&s, names[i], 0, 0, type);
+        cr_assert_not(computes(&s, "t", &all), "%s: as it should be", names[i]);
+        unlink(s.path); /* its numbers are zeros now */
+        cr_assert(computes(&s, "t", &all));
+    }
     close_scene(&s);
 }
 
