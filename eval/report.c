@@ -29,7 +29,10 @@ void pare_report_free(struct pare_report *report)
         pare_free(report->gates[i].verdicts);
     for (size_t i = 0; i < report->n_rows; i++)
         pare_free(report->rows[i].label);
+    for (size_t i = 0; i < report->n_trainings; i++)
+        pare_training_free(&report->trainings[i]);
     pare_free(report->results);
+    pare_free(report->trainings);
     pare_free(report->gates);
     pare_free(report->rows);
     pare_free(report);
@@ -116,6 +119,20 @@ enum pare_status pare_report_add(struct pare_report *report, const char *path,
         report->n_results++;
     else
         free_result(result);
+    return status;
+}
+
+enum pare_status pare_report_add_training(struct pare_report *report, const char *path,
+                                          struct pare_error *err)
+{
+    PARE_TRY(pare_grow(&report->trainings, &report->trainings_capacity,
+                       report->n_trainings + 1, sizeof *report->trainings, err));
+    struct pare_training *training = &report->trainings[report->n_trainings];
+    enum pare_status status = pare_training_read(path, training, err);
+    if (status == PARE_OK)
+        report->n_trainings++;
+    else
+        pare_training_free(training);
     return status;
 }
 

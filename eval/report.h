@@ -11,6 +11,7 @@
 #include "eval/gate.h"
 #include "eval/report_model.h"
 #include "eval/report_text.h"
+#include "eval/training.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -51,6 +52,8 @@ struct pare_report_gate {
 struct pare_report {
     struct pare_report_result *results;
     size_t n_results, results_capacity;
+    struct pare_training *trainings;
+    size_t n_trainings, trainings_capacity;
     struct pare_report_gate *gates;
     size_t n_gates, gates_capacity;
     struct pare_report_row *rows; /* baselines first, then results in their order */
@@ -64,6 +67,9 @@ void pare_report_free(struct pare_report *report); /* NULL is allowed */
 /* Reads a result file. */
 enum pare_status pare_report_add(struct pare_report *report, const char *path,
                                  struct pare_error *err) PARE_CHECKED;
+/* Reads the metrics of a training run. */
+enum pare_status pare_report_add_training(struct pare_report *report, const char *path,
+                                          struct pare_error *err) PARE_CHECKED;
 enum pare_status pare_report_require(struct pare_report *report, const char *requirement,
                                      struct pare_error *err) PARE_CHECKED;
 /* After the last file and requirement: rows, front and verdicts. */

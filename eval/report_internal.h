@@ -35,6 +35,8 @@ void pare_report_put_summary(const struct pare_report *report, struct pare_page 
 void pare_report_put_gates(const struct pare_report *report, struct pare_page *page);
 void pare_report_put_models(const struct pare_report *report, struct pare_page *page);
 void pare_report_put_latency(const struct pare_report *report, struct pare_page *page);
+/* Curves and figures of the training runs, if there are any. */
+void pare_report_put_training(const struct pare_report *report, struct pare_page *page);
 void pare_report_put_origin(const struct pare_report *report, struct pare_page *page);
 void pare_report_put_notes(const struct pare_report *report, struct pare_page *page);
 

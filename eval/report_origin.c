@@ -360,6 +360,7 @@ static enum pare_status write_page(const struct pare_report *report, const char 
     pare_report_put_gates(report, &page);
     pare_report_put_models(report, &page);
     pare_report_put_latency(report, &page);
+    pare_report_put_training(report, &page);
     pare_report_put_origin(report, &page);
     pare_report_put_notes(report, &page);
     pare_page_end(&page, "Written by pare-report " PARE_VERSION ".");

@@ -109,3 +109,29 @@ void pare_svg_words(struct pare_report_text *out, const char *class, double x, d
     pare_report_put_safe(out, words, PARE_ESCAPE_HTML);
     pare_report_put(out, "</text>\n");
 }
+
+void pare_svg_frame(struct pare_report_text *out, const struct pare_svg_frame *f)
+{
+    char tick[48];
+    for (long i = 0; i < f->y_axis->count; i++) {
+        double y = pare_svg_at(f->y, f->y_axis->step * (double)(f->y_axis->first + i));
+        pare_svg_line(out, "grid", f->left, y, f->right, y);
+        pare_svg_words(out, "tick", f->left - 10, y + 4, "end",
+                       pare_svg_tick(f->y_axis, i, f->y_unit, tick));
+    }
+    for (long i = 0; i < f->x_axis->count; i++) {
+        double x = pare_svg_at(f->x, f->x_axis->step * (double)(f->x_axis->first + i));
+        pare_svg_line(out, "axis", x, f->bottom, x, f->bottom + 5);
+        pare_svg_words(out, "tick", x, f->bottom + 20, "middle",
+                       pare_svg_tick(f->x_axis, i, NULL, tick));
+    }
+    pare_svg_line(out, "axis", f->left, f->bottom, f->right, f->bottom);
+    pare_svg_words(out, "axis-title", (f->left + f->right) / 2, f->bottom + 46, "middle",
+                   f->x_title);
+    pare_report_putf(out,
+                     "<text class=\"axis-title\" transform=\"translate(16 %.1f) "
+                     "rotate(-90)\" text-anchor=\"middle\">",
+                     (f->top + f->bottom) / 2);
+    pare_report_put_safe(out, f->y_title, PARE_ESCAPE_HTML);
+    pare_report_put(out, "</text>\n");
+}

@@ -1,5 +1,5 @@
-/* Charts as SVG: points with error bars and a front, and bars with whiskers. They know
- * nothing of models.
+/* Charts as SVG: points with error bars and a front, bars with whiskers, and lines. They
+ * know nothing of models.
  *
  * Each chart is one <svg> element with a title and a description for screen readers. Its
  * colours come from the page: classes that eval/report_style.c fills, so one drawing
@@ -59,6 +59,24 @@ struct pare_svg_bars {
     size_t count;
 };
 void pare_svg_bars(struct pare_report_text *out, const struct pare_svg_bars *chart);
+
+#define PARE_SVG_SERIES 2
+
+struct pare_svg_series {
+    const char *label;   /* a short word of our own, at the end of the line */
+    const double *x, *y; /* x ascending, at least 0; y NAN: a gap */
+    size_t count;
+    int marks;   /* a dot at each point, unless there are many */
+    long chosen; /* index of a point with a ring, -1: none */
+};
+struct pare_svg_lines {
+    const char *id, *title, *summary;
+    const char *x_title, *y_title;
+    const char *y_unit; /* or NULL */
+    const struct pare_svg_series *series;
+    size_t count; /* at most PARE_SVG_SERIES */
+};
+void pare_svg_lines(struct pare_report_text *out, const struct pare_svg_lines *chart);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,4 @@
-/* What the two charts of eval/svg.h share. */
+/* What the charts of eval/svg.h share. */
 #ifndef PARE_EVAL_SVG_INTERNAL_H
 #define PARE_EVAL_SVG_INTERNAL_H
 
@@ -23,6 +23,13 @@ void pare_svg_line(struct pare_report_text *out, const char *class, double x1, d
 /* anchor: "start", "middle", "end". */
 void pare_svg_words(struct pare_report_text *out, const char *class, double x, double y,
                     const char *anchor, const char *words);
+struct pare_svg_frame { /* grid, axes and their titles around a field of pixels */
+    double left, right, top, bottom;
+    const struct pare_svg_axis *x_axis, *y_axis;
+    const struct pare_svg_scale *x, *y;
+    const char *x_title, *y_title, *y_unit;
+};
+void pare_svg_frame(struct pare_report_text *out, const struct pare_svg_frame *frame);
 /* A tick's number, with its unit when that is not NULL. */
 const char *pare_svg_tick(const struct pare_svg_axis *axis, long i, const char *unit,
                           char out[48]);

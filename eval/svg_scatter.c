@@ -45,31 +45,18 @@ static void find_axes(struct plot *plot)
 
 static void draw_axes(const struct plot *plot)
 {
-    const double right = PARE_SVG_WIDTH - RIGHT, bottom = HEIGHT - BOTTOM;
-    char tick[48];
-    for (long i = 0; i < plot->y_axis.count; i++) {
-        double y =
-            pare_svg_at(&plot->y, plot->y_axis.step * (double)(plot->y_axis.first + i));
-        pare_svg_line(plot->out, "grid", LEFT, y, right, y);
-        pare_svg_words(plot->out, "tick", LEFT - 10, y + 4, "end",
-                       pare_svg_tick(&plot->y_axis, i, plot->chart->y_unit, tick));
-    }
-    for (long i = 0; i < plot->x_axis.count; i++) {
-        double x =
-            pare_svg_at(&plot->x, plot->x_axis.step * (double)(plot->x_axis.first + i));
-        pare_svg_line(plot->out, "axis", x, bottom, x, bottom + 5);
-        pare_svg_words(plot->out, "tick", x, bottom + 20, "middle",
-                       pare_svg_tick(&plot->x_axis, i, NULL, tick));
-    }
-    pare_svg_line(plot->out, "axis", LEFT, bottom, right, bottom);
-    pare_svg_words(plot->out, "axis-title", (LEFT + right) / 2, HEIGHT - 12, "middle",
-                   plot->chart->x_title);
-    pare_report_putf(plot->out,
-                     "<text class=\"axis-title\" transform=\"translate(16 %.1f) "
-                     "rotate(-90)\" text-anchor=\"middle\">",
-                     (TOP + bottom) / 2);
-    pare_report_put_safe(plot->out, plot->chart->y_title, PARE_ESCAPE_HTML);
-    pare_report_put(plot->out, "</text>\n");
+    const struct pare_svg_frame frame = {.left = LEFT,
+                                         .right = PARE_SVG_WIDTH - RIGHT,
+                                         .top = TOP,
+                                         .bottom = HEIGHT - BOTTOM,
+                                         .x_axis = &plot->x_axis,
+                                         .y_axis = &plot->y_axis,
+                                         .x = &plot->x,
+                                         .y = &plot->y,
+                                         .x_title = plot->chart->x_title,
+                                         .y_title = plot->chart->y_title,
+                                         .y_unit = plot->chart->y_unit};
+    pare_svg_frame(plot->out, &frame);
 }
 
 /* ---- points -------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 
 struct options {
     const char *html, *title;
-    struct pare_cli_list requirements;
+    struct pare_cli_list requirements, training;
 };
 
 static enum pare_status check_outputs(const struct pare_cli *cli,
@@ -24,6 +24,11 @@ static enum pare_status check_outputs(const struct pare_cli *cli,
         for (int j = 0; j < 2; j++)
             if (outputs[j])
                 PARE_TRY(pare_refuse_same_file(cli->operands[i], outputs[j], err));
+    for (size_t i = 0; i < options->training.count; i++)
+        for (int j = 0; j < 2; j++)
+            if (outputs[j])
+                PARE_TRY(
+                    pare_refuse_same_file(options->training.items[i], outputs[j], err));
     return PARE_OK;
 }
 
@@ -35,6 +40,8 @@ static enum pare_status read_all(const struct pare_cli *cli,
         PARE_TRY(pare_report_require(report, options->requirements.items[i], err));
     for (int i = 0; i < cli->operand_count; i++)
         PARE_TRY(pare_report_add(report, cli->operands[i], err));
+    for (size_t i = 0; i < options->training.count; i++)
+        PARE_TRY(pare_report_add_training(report, options->training.items[i], err));
     return pare_report_finish(report, err);
 }
 
@@ -130,7 +137,9 @@ static const char description[] =
     "Reads what pare-eval --json wrote and sets the results side by side: in Markdown, "
     "and as one HTML page with plots that needs nothing but itself. A baseline inside a "
     "result is shown as a model of its own, once, however many results were measured "
-    "against it. What a result does not have is shown as not measured.\n\n"
+    "against it. What a result does not have is shown as not measured. Metrics of "
+    "training runs (--metrics of pare-train and pare-distill) become curves of loss and "
+    "accuracy, and a table.\n\n"
     "Each --require must hold for every RESULT, or the exit code is 7; the reports are "
     "written either way and show the verdicts. It is written QUANTITY[BxT] OPERATOR "
     "NUMBER[UNIT]. The quantity is size, memory, load, rss, bits, accuracy, f1, mcc, "
@@ -156,6 +165,8 @@ int main(int argc, char **argv)
     const struct pare_cli_option options[] = {
         PARE_CLI_STRING(0, "html", "FILE", &o.html, "the HTML page to write"),
         PARE_CLI_STRING(0, "title", "TEXT", &o.title, "title of the reports"),
+        PARE_CLI_STRINGS(0, "training", "FILE", &o.training,
+                         "metrics of a training run, for its curves"),
         PARE_CLI_STRINGS(0, "require", "EXPR", &o.requirements,
                          "what every result must reach, as in 'size<=0.5x'"),
         PARE_CLI_END};

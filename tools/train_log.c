@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,7 +10,7 @@
 enum pare_status train_log_open(struct train_log *log, struct pare_cli *cli,
                                 const char *path, int resume, struct pare_error *err)
 {
-    *log = (struct train_log){.cli = cli, .path = path};
+    *log = (struct train_log){.cli = cli, .path = path, .foreign = resume};
     if (!path)
         return PARE_OK;
     log->file = fopen(path, resume ? "a+" : "w");
@@ -51,6 +52,16 @@ static void drop_lines_behind(struct train_log *log, uint64_t update)
         keep = ftell(log->file);
     if (fseek(log->file, 0, SEEK_END) || ftruncate(fileno(log->file), keep))
         log->failed = errno;
+    log->foreign = 0;
+}
+
+/* A number as JSON has it: null for what it has no number for. */
+static void put_number(FILE *f, const char *key, double value)
+{
+    if (isfinite(value))
+        fprintf(f, ",\"%s\":%.9g", key, value);
+    else
+        fprintf(f, ",\"%s\":null", key);
 }
 
 static const char *kind_name(enum pare_train_event_kind kind)
@@ -63,12 +74,14 @@ static const char *kind_name(enum pare_train_event_kind kind)
 static void write_line(struct train_log *log, const struct pare_train_event *e)
 {
     FILE *f = log->file;
+    if (f && log->foreign) /* there was nothing to resume from */
+        drop_lines_behind(log, 0);
     if (!f || log->failed)
         return;
     fprintf(f, "{\"kind\":\"%s\",\"epoch\":%" PRIu64 ",\"update\":%" PRIu64,
             kind_name(e->kind), e->epoch, e->update);
     if (e->kind != PARE_TRAIN_EVAL)
-        fprintf(f, ",\"loss\":%.9g", e->loss);
+        put_number(f, "loss", e->loss);
     for (int i = 0; i < e->n_parts; i++)
         fprintf(f, ",\"loss_%s\":%.9g", e->part_names[i], e->part[i]);
     if (e->kind == PARE_TRAIN_UPDATE)
@@ -76,10 +89,12 @@ static void write_line(struct train_log *log, const struct pare_train_event *e)
     if (e->has_dev)
         fprintf(f,
                 ",\"dev_examples\":%" PRIu64 ",\"dev_correct\":%" PRIu64
-                ",\"dev_accuracy\":%.9g,\"dev_loss\":%.9g,\"best\":%s",
+                ",\"dev_accuracy\":%.9g,\"best\":%s",
                 e->dev.examples, e->dev.correct,
-                (double)e->dev.correct / (double)e->dev.examples, e->dev.loss,
+                (double)e->dev.correct / (double)e->dev.examples,
                 e->is_best ? "true" : "false");
+    if (e->has_dev)
+        put_number(f, "dev_loss", e->dev.loss);
     fprintf(f, ",\"seconds\":%.3f,\"samples_per_s\":%.1f}\n", e->seconds, e->rate);
     if (fflush(f))
         log->failed = errno ? errno : EIO;

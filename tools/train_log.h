@@ -13,9 +13,11 @@ struct train_log {
     const char *path; /* of the metrics, or NULL */
     FILE *file;
     int failed; /* errno of the first write that failed */
+    int foreign; /* the file has lines that may be none of this run's */
 };
 
-/* path NULL: no metrics. resume: lines are added to those that are there. */
+/* path NULL: no metrics. resume: lines are added to those that are there, if the run does
+ * go on from a resume file. */
 enum pare_status train_log_open(struct train_log *log, struct pare_cli *cli,
                                 const char *path, int resume,
                                 struct pare_error *err) PARE_CHECKED;

@@ -27,6 +27,20 @@ golden report-help pare-report --help
 golden report-markdown pare-report int8.json q4.json --require 'size<=0.5x' \
     --require 'latency[1x64]<=6ms' --require 'f1>=0.5'
 
+# Training runs.
+update() { echo "{\"kind\":\"update\",\"epoch\":1,\"update\":$1,\"loss\":$2}"; }
+score() { echo "{\"kind\":\"eval\",\"epoch\":1,\"update\":$1,\"dev_accuracy\":$2,\"dev_loss\":$3}"; }
+{ update 1 0.7; update 2 0.5; score 2 0.6 0.55; update 3 0.3; score 3 0.55 0.5; } >run.jsonl
+{ update 1 0.7; update 2 0.5; printf '{"kind":"up'; } >cut.jsonl
+golden report-training pare-report int8.json --training run.jsonl --training cut.jsonl
+check 0 "report: t.html" pare-report int8.json --training run.jsonl --html t.html
+check 0 'id="training-loss-1-title"' cat t.html
+echo broken >>cut.jsonl
+check 3 "cut.jsonl:3: " pare-report int8.json --training cut.jsonl
+check 5 "none.jsonl" pare-report int8.json --training none.jsonl
+check 2 "run.jsonl" pare-report int8.json --training run.jsonl -o run.jsonl
+check 0 '"update":3' cat run.jsonl
+
 # Exit codes of requirements.
 check 0 "pass  int8: required size<=0.5x, found 0.278x (2.50 MB of 9.00 MB)" \
     pare-report int8.json -o r.md --require 'size<=0.5x' --require 'accuracy>=0.9x'

@@ -101,6 +101,13 @@ for model in t1 sparse; do
 done
 [ "$(cat sparse.size)" -lt "$(cat t1.size)" ] || fail "no zeros after --sparsity 0.75"
 
+# Metrics of another run are not continued when there is nothing to resume from.
+printf '{"kind":"update","epoch":9,"update":999,"loss":1}\n' >again.jsonl
+check 0 - pare-train -q $start --train easy.tsv --epochs 1 --resume \
+    --metrics again.jsonl -o again.gguf
+[ "$(grep -c . again.jsonl)" -eq 5 ] && ! grep -q 999 again.jsonl ||
+    fail "--resume without a resume file: old metrics are there"
+
 # SIGTERM: a resume file and exit code 143.
 pare-train $start $data --epochs 200 --threads 1 -q -o term.gguf --metrics term.jsonl \
     2>term.txt &

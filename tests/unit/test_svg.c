@@ -206,3 +206,75 @@ Test(svg, bars_of_nothing_are_drawn_too)
     well_formed(out.data);
     pare_report_text_free(&out);
 }
+
+static struct pare_report_text lines(const struct pare_svg_series *series, size_t n)
+{
+    struct pare_report_text out = {0};
+    const struct pare_svg_lines chart = {.id = "loss",
+                                         .title = "Loss <over> updates",
+                                         .summary = "falls",
+                                         .x_title = "Updates",
+                                         .y_title = "Loss",
+                                         .series = series,
+                                         .count = n};
+    pare_svg_lines(&out, &chart);
+    cr_assert_eq(out.status, PARE_OK);
+    return out;
+}
+
+Test(svg, lines_go_through_their_points_and_break_at_gaps)
+{
+    /* x from 0 to 100 on 76..668, y from 0 to 1 on 242..18: exact by hand. */
+    static const double x[] = {0, 50, 100}, y[] = {1, 0.5, 0};
+    static const double at[] = {25, 50, 75, 100}, dev[] = {0.5, NAN, 0.25, 0.5};
+    const struct pare_svg_series series[] = {
+        {.label = "training", .x = x, .y = y, .count = 3, .chosen = -1},
+        {.label = "dev", .x = at, .y = dev, .count = 4, .marks = 1, .chosen = 2}};
+    struct pare_report_text out = lines(series, 2);
+    well_formed(out.data);
+    cr_expect(
+        strstr(out.data, "class=\"series\" d=\"M76.0 18.0L372.0 130.0L668.0 242.0\""),
+        "%s", strstr(out.data, "class=\"series"));
+    cr_expect(strstr(out.data, "class=\"series second\" d=\"M224.0 130.0M520.0 186.0"
+                               "L668.0 130.0\""));
+    cr_expect_eq(markup_count(out.data, "class=\"mark second\""), 3);
+    cr_expect_eq(markup_count(out.data, "class=\"mark\""), 0);
+    cr_expect(strstr(out.data, "class=\"point reference\" cx=\"520.0\" cy=\"186.0\""));
+    pare_report_text_free(&out);
+}
+
+Test(svg, names_of_lines_that_end_together_stay_apart)
+{
+    static const double x[] = {0, 100}, y[] = {1, 0.5}, near[] = {0, 0.51};
+    const struct pare_svg_series series[] = {
+        {.label = "training", .x = x, .y = y, .count = 2, .chosen = -1},
+        {.label = "dev", .x = x, .y = near, .count = 2, .chosen = -1}};
+    struct pare_report_text out = lines(series, 2);
+    double boxes[2][4];
+    label_box(out.data, "training", boxes[0]);
+    label_box(out.data, "dev", boxes[1]);
+    cr_expect(boxes[1][3] <= boxes[0][1], "the higher line has the higher name");
+    pare_report_text_free(&out);
+}
+
+Test(svg, lines_of_odd_values_stay_inside_the_drawing)
+{
+    static const double x[] = {1, 2, 1e15}, y[] = {-1e15, 0, 1e15};
+    static const double gaps[] = {NAN, NAN, NAN};
+    const struct pare_svg_series series[] = {
+        {.label = "a", .x = x, .y = y, .count = 3, .marks = 1, .chosen = 0},
+        {.label = "b", .x = x, .y = gaps, .count = 3, .marks = 1, .chosen = 1}};
+    for (size_t n = 0; n <= 2; n++) {
+        struct pare_report_text out = lines(series, n);
+        well_formed(out.data);
+        pare_report_text_free(&out);
+    }
+    struct pare_report_text out = lines(series + 1, 1);
+    well_formed(out.data);
+    pare_report_text_free(&out);
+    const struct pare_svg_series one = {
+        .label = "a", .x = x, .y = y, .count = 1, .chosen = -1};
+    out = lines(&one, 1);
+    well_formed(out.data);
+    pare_report_text_free(&out);
+}
