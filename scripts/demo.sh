@@ -27,7 +27,7 @@ step() {
 step pare sample -o sample
 step pare train --config sample/config.json --vocab sample --train sample/train.tsv \
     --dev sample/dev.tsv --epochs 8 --lr 5e-4 --batch 32 \
-    --label negative --label positive -o fp32.gguf
+    --label negative --label positive --metrics teacher.jsonl -o fp32.gguf
 step pare distill fp32.gguf --train sample/train.tsv --dev sample/dev.tsv \
     --layers 1 --ffn 256 --epochs 12 --lr 5e-4 --metrics student.jsonl -o student.gguf
 step pare quantize fp32.gguf --scheme int8 -o int8.gguf
@@ -41,8 +41,9 @@ step pare run int8.gguf "the plot was slow , but i loved the ending ." \
     "nobody would call this hotel clean ."
 echo
 echo "== report"
-pare report int8.json q4.json student.json student8.json -o report.md \
-    --html report.html --title "The embedded sample: FP32, INT8, 4 bits, a student"
+pare report int8.json q4.json student.json student8.json \
+    --training teacher.jsonl --training student.jsonl -o report.md --html report.html \
+    --title "The embedded sample: FP32, INT8, 4 bits, a student"
 cat report.md
 echo
 echo "Report: $out/report.html (and report.md); models: $out/*.gguf"
