@@ -25,7 +25,7 @@
 #define PARE_LIBQUANT_GRID_H
 
 #include "libquant/rtn.h"
-#include "runtime/tensor/grouped.h"
+#include "runtime/tensor/codes.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -58,7 +58,7 @@ scheme_options_decide(const struct scheme_options *o, const struct pare_plan *pl
     PARE_TRY(pare_scheme_decide(plan, now, &options, *items, err));
     int groups = o->group_size < 0 && !o->asymmetric;
     for (size_t i = 0; i < plan->count; i++)
-        groups |= (*items)[i].grid.bits;
+        groups |= (*items)[i].grid.bits || (*items)[i].fallback;
     return groups ? PARE_OK
                   : pare_fail(err, PARE_ERR_USAGE,
                               "--group-size and --asymmetric are for int2 to int6 and "

@@ -25,6 +25,7 @@ static void fill_scalar(struct pare_kernels *table)
     table->gemm_f32 = pare_gemm_f32_scalar;
     table->gemm_u8s8 = pare_gemm_u8s8_scalar;
     table->gemm_bf16 = pare_gemm_bf16_scalar;
+    table->gemm_grouped = pare_gemm_grouped_scalar;
     table->pack = pare_pack_scalar;
     table->pack_copy = pare_pack_copy_scalar;
 }
@@ -44,6 +45,7 @@ static void fill_avx2(struct pare_kernels *table)
     table->gemm_f32 = pare_gemm_f32_avx2;
     table->gemm_u8s8 = pare_gemm_u8s8_avx2;
     table->gemm_bf16 = pare_gemm_bf16_avx2;
+    table->gemm_grouped = pare_gemm_grouped_avx2;
     table->pack = pare_pack_avx2;
     table->pack_copy = pare_pack_copy_avx2;
 }
@@ -83,8 +85,9 @@ static void fill_avx512(struct pare_kernels *table)
 {
     *table = pare_rows_avx512;
     table->gemm_f32 = pare_gemm_f32_avx512;
-    table->gemm_u8s8 = __builtin_cpu_supports("avx512vnni") ? pare_gemm_u8s8_avx512vnni
-                                                            : pare_gemm_u8s8_avx2;
+    int vnni = __builtin_cpu_supports("avx512vnni");
+    table->gemm_u8s8 = vnni ? pare_gemm_u8s8_avx512vnni : pare_gemm_u8s8_avx2;
+    table->gemm_grouped = vnni ? pare_gemm_grouped_avx512vnni : pare_gemm_grouped_avx2;
     table->gemm_bf16 = has_amx() ? pare_gemm_bf16_amx : pare_gemm_bf16_avx2;
     table->pack = pare_pack_avx512;
     table->pack_copy = pare_pack_copy_avx512;
@@ -98,6 +101,7 @@ static void fill_neon(struct pare_kernels *table)
     table->gemm_f32 = pare_gemm_f32_neon;
     table->gemm_u8s8 = pare_gemm_u8s8_neon;
     table->gemm_bf16 = pare_gemm_bf16_neon;
+    table->gemm_grouped = pare_gemm_grouped_neon;
     table->pack = pare_pack_neon;
     table->pack_copy = pare_pack_copy_scalar;
 }
@@ -111,6 +115,7 @@ static void fill_neondot(struct pare_kernels *table)
 {
     fill_neon(table);
     table->gemm_u8s8 = pare_gemm_u8s8_neondot;
+    table->gemm_grouped = pare_gemm_grouped_neondot;
 }
 #endif
 

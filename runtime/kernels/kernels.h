@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "runtime/base/error.h"
+#include "runtime/kernels/grouped.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -46,8 +47,8 @@ struct pare_adamw {
 };
 
 /* Memory the caller will need next: while it walks along k, a kernel asks for the cache
- * lines at `next`, `step` bytes further with each k (with each group of four k in INT8).
- */
+ * lines at `next`, `step` bytes further with each k (with each group of four k in INT8,
+ * each 16 k of codes in groups). */
 struct pare_ahead {
     const void *next;
     size_t step;
@@ -114,6 +115,7 @@ struct pare_kernels {
     struct pare_gemm_f32 gemm_f32;
     struct pare_gemm_u8s8 gemm_u8s8;
     struct pare_gemm_bf16 gemm_bf16;
+    struct pare_gemm_grouped gemm_grouped;
     /* Transposes n 32-bit words (floats, or groups of four bytes) of each of `rows` rows,
      * which start `stride` bytes apart: out[k * width + i] = word k of row i. Columns
      * between `rows` and `width` are not touched. */
@@ -158,6 +160,10 @@ struct pare_kernels {
      * holds a NaN or an infinity gets scale NaN, zero 0, q 0: its products are NaN. */
     void (*quantize_u8)(uint8_t *q, const float *x, size_t n, float *scale,
                         int32_t *zero);
+    /* quantize_u8 of each of `groups` groups of `size` elements, on its own; the bytes of
+     * group g begin at q + g * stride. */
+    void (*quantize_u8_groups)(uint8_t *q, size_t stride, const float *x, size_t groups,
+                               size_t size, float *scale, int32_t *zero);
     /* Of each of `groups` groups of `size` elements: the smallest and the largest of them
      * and 0; both are NaN when one is not finite. */
     void (*group_range)(float *min, float *max, const float *x, size_t groups,

@@ -212,6 +212,21 @@ static inline struct range range_of(const float *x, size_t n)
                           vf_add(range1.bad, range2.bad)};
 }
 
+/* One row, with its scale's inverse and its zero point. */
+static inline void quantize_row(uint8_t *q, const float *x, size_t n, float inverse,
+                                float zero)
+{
+    vf vinverse = vf_set(inverse), vzero = vf_set(zero), vtop = vf_set(255.0f);
+    vf none = vf_set(0.0f);
+    vi magic = vf_as_int(vf_set(ROUND_MAGIC));
+    EACH_VECTOR(n, {
+        vf t = vf_fma(GET(x), vinverse, vzero);
+        t = vf_min(vf_max(t, none), vtop);
+        t = vf_add(t, vf_set(ROUND_MAGIC));
+        vi_store_u8_n(q + i, vi_sub(vf_as_int(t), magic), k);
+    });
+}
+
 static void quantize_u8(uint8_t *q, const float *x, size_t n, float *scale_out,
                         int32_t *zero_out)
 {
@@ -231,16 +246,59 @@ static void quantize_u8(uint8_t *q, const float *x, size_t n, float *scale_out,
     float step = range / 255.0f, inverse = 1.0f / step;
     float shifted = low * inverse + ROUND_MAGIC; /* rounded to an integer */
     float zero = shifted - ROUND_MAGIC;
-    vf vinverse = vf_set(inverse), vzero = vf_set(zero), vtop = vf_set(255.0f);
-    vi magic = vf_as_int(vf_set(ROUND_MAGIC));
-    EACH_VECTOR(n, {
-        vf t = vf_fma(GET(x), vinverse, vzero);
-        t = vf_min(vf_max(t, none), vtop);
-        t = vf_add(t, vf_set(ROUND_MAGIC));
-        vi_store_u8_n(q + i, vi_sub(vf_as_int(t), magic), k);
-    });
+    quantize_row(q, x, n, inverse, zero);
     *scale_out = step;
     *zero_out = (int32_t)zero;
+}
+
+#define BATCH 64 /* groups whose scales are computed together */
+
+/* Scales and zero points of n groups, as quantize_u8 computes those of a row; false when
+ * an element is not finite or a range overflows. */
+static inline int fit_groups(const float *x, size_t n, size_t size, float *scale,
+                             float *inverse, float *zero)
+{
+    float *high = scale, *low = zero;
+    vf none = vf_set(0.0f), bad = none, magic = vf_set(ROUND_MAGIC);
+    for (size_t g = 0; g < n; g++) {
+        struct range all = range_of(x + g * size, size);
+        bad = vf_add(bad, all.bad);
+        high[g] = vf_reduce_max(all.max);
+        low[g] = vf_reduce_max(vf_sub(none, all.min));
+    }
+    EACH_VECTOR(n, {
+        vf least = GET(low);
+        vf range = vf_add(GET(high), least);
+        vf step = vf_div(range, vf_set(255.0f));
+        vf per = vf_div(vf_set(1.0f), step);
+        vf shifted = vf_sub(vf_add(vf_mul(least, per), magic), magic);
+        vm tiny = vf_less(range, vf_set(1e-30f));
+        bad = vf_fma(range, none, bad);
+        PUT(scale, vf_select(tiny, vf_set(1.0f), step));
+        PUT(inverse, vf_select(tiny, none, per));
+        PUT(zero, vf_select(tiny, none, shifted));
+    });
+    return vf_reduce_add(bad) == 0.0f;
+}
+
+static void quantize_u8_groups(uint8_t *q, size_t stride, const float *x, size_t groups,
+                               size_t size, float *scale_out, int32_t *zero_out)
+{
+    float inverse[BATCH], zero[BATCH];
+    for (size_t begin = 0; begin < groups; begin += BATCH) {
+        size_t n = groups - begin < BATCH ? groups - begin : BATCH;
+        int finite =
+            fit_groups(x + begin * size, n, size, scale_out + begin, inverse, zero);
+        for (size_t g = 0; g < n; g++) {
+            size_t at = begin + g;
+            zero_out[at] = finite ? (int32_t)zero[g] : 0;
+            if (finite)
+                quantize_row(q + at * stride, x + at * size, size, inverse[g], zero[g]);
+            else
+                quantize_u8(q + at * stride, x + at * size, size, scale_out + at,
+                            zero_out + at);
+        }
+    }
 }
 
 static void group_range(float *min, float *max, const float *x, size_t groups,
@@ -402,6 +460,7 @@ const struct pare_kernels ROWS_TABLE = {
     .layer_norm = layer_norm,
     .layer_norm_backward = layer_norm_backward,
     .quantize_u8 = quantize_u8,
+    .quantize_u8_groups = quantize_u8_groups,
     .group_range = group_range,
     .group_magnitude = group_magnitude,
     .group_round = group_round,

@@ -9,6 +9,7 @@ extern const struct pare_kernels pare_rows_scalar;
 extern const struct pare_gemm_f32 pare_gemm_f32_scalar;
 extern const struct pare_gemm_u8s8 pare_gemm_u8s8_scalar;
 extern const struct pare_gemm_bf16 pare_gemm_bf16_scalar;
+extern const struct pare_gemm_grouped pare_gemm_grouped_scalar;
 void pare_pack_scalar(void *out, size_t width, const void *in, size_t stride, size_t rows,
                       size_t n);
 void pare_pack_copy_scalar(void *out, size_t width, const void *in, size_t stride,
@@ -19,6 +20,7 @@ extern const struct pare_kernels pare_rows_avx2;
 extern const struct pare_gemm_f32 pare_gemm_f32_avx2;
 extern const struct pare_gemm_u8s8 pare_gemm_u8s8_avx2;
 extern const struct pare_gemm_bf16 pare_gemm_bf16_avx2;
+extern const struct pare_gemm_grouped pare_gemm_grouped_avx2;
 void pare_pack_avx2(void *out, size_t width, const void *in, size_t stride, size_t rows,
                     size_t n);
 void pare_pack_copy_avx2(void *out, size_t width, const void *in, size_t stride,
@@ -27,6 +29,7 @@ extern const struct pare_kernels pare_rows_avx512;
 extern const struct pare_gemm_f32 pare_gemm_f32_avx512;
 extern const struct pare_gemm_u8s8 pare_gemm_u8s8_avx512vnni;
 extern const struct pare_gemm_bf16 pare_gemm_bf16_amx;
+extern const struct pare_gemm_grouped pare_gemm_grouped_avx512vnni;
 void pare_pack_avx512(void *out, size_t width, const void *in, size_t stride, size_t rows,
                       size_t n);
 void pare_pack_copy_avx512(void *out, size_t width, const void *in, size_t stride,
@@ -38,7 +41,9 @@ extern const struct pare_kernels pare_rows_neon;
 extern const struct pare_gemm_f32 pare_gemm_f32_neon;
 extern const struct pare_gemm_u8s8 pare_gemm_u8s8_neon;
 extern const struct pare_gemm_bf16 pare_gemm_bf16_neon;
+extern const struct pare_gemm_grouped pare_gemm_grouped_neon;
 extern const struct pare_gemm_u8s8 pare_gemm_u8s8_neondot;
+extern const struct pare_gemm_grouped pare_gemm_grouped_neondot;
 void pare_pack_neon(void *out, size_t width, const void *in, size_t stride, size_t rows,
                     size_t n);
 #endif

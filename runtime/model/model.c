@@ -95,7 +95,7 @@ static enum pare_status bind_linear(const struct binder *b, int layer,
     for (int i = 0; i < n_parts; i++) {
         PARE_TRY(find_weight(b, layer, stems[i], "weight", &weights[i]));
         PARE_TRY(find_weight(b, layer, stems[i], "bias", &biases[i]));
-        int in_place = !pare_weight_is_i8(&weights[i]) &&
+        int in_place = weights[i].type != PARE_I8 &&
                        (weights[i].type != PARE_F32 || b->source->live);
         if (in_place)
             b->model->memory_bytes += pare_weight_bytes(&weights[i]);

@@ -21,7 +21,7 @@ static size_t rounded_up(size_t n, size_t to)
 
 static int is_decoded(const struct pare_weight *weight)
 {
-    return weight->type != PARE_F32 && !pare_weight_is_i8(weight);
+    return weight->type != PARE_F32 && weight->type != PARE_I8;
 }
 
 struct packing {
@@ -83,6 +83,8 @@ static enum pare_status pack_part(struct pare_linear *linear,
                                   struct pare_error *err)
 {
     const struct pare_weight *weight = &part->weight;
+    if (weight->groups.bits)
+        return pare_linear_pack_grouped(linear, part, arena, err);
     struct packing packing = {linear->kernels, part};
     int is_i8 = weight->type == PARE_I8;
     size_t nr =
@@ -228,19 +230,6 @@ void pare_linear_cut(struct pare_linear_run *run, size_t mr, size_t nr, size_t b
     }
 }
 
-/* The parts of a layer in training share their inputs, and so how these are rounded. */
-static enum pare_status round_inputs(struct pare_linear_run *run,
-                                     struct pare_arena *scratch, struct pare_error *err)
-{
-    const struct pare_weight *weight = &run->parts[0]->weight;
-    float *rounded;
-    PARE_TRY(
-        pare_arena_alloc(scratch, &rounded, run->M * weight->K, sizeof *rounded, err));
-    pare_round_inputs(run->X, run->M, weight->K, weight->input_group, rounded);
-    run->X = rounded;
-    return PARE_OK;
-}
-
 void pare_linear_finish_row(const struct pare_linear_run *run, int part, float *sums,
                             size_t row, size_t column, size_t n)
 {
@@ -260,29 +249,64 @@ void pare_linear_finish_row(const struct pare_linear_run *run, int part, float *
     }
 }
 
+/* The parts of a layer in training share their inputs, and so how these are rounded. */
+static enum pare_status round_inputs(struct pare_linear_run *run,
+                                     struct pare_arena *scratch, struct pare_error *err)
+{
+    const struct pare_weight *weight = &run->parts[0]->weight;
+    float *rounded;
+    PARE_TRY(
+        pare_arena_alloc(scratch, &rounded, run->M * weight->K, sizeof *rounded, err));
+    pare_round_inputs(run->X, run->M, weight->K, weight->input_group, rounded);
+    run->X = rounded;
+    return PARE_OK;
+}
+
+typedef enum pare_status run_fn(struct pare_linear_run *run, struct pare_arena *scratch,
+                                struct pare_error *err);
+
+static run_fn *run_of(const struct pare_linear *linear, const struct pare_weight *weight)
+{
+    if (weight->groups.bits)
+        return pare_linear_run_grouped;
+    if (weight->type == PARE_I8)
+        return pare_linear_run_i8;
+    return linear->precision == PARE_PRECISION_BF16 ? pare_linear_run_bf16
+                                                    : pare_linear_run_f32;
+}
+
+/* Whether one run can take both: it prepares the inputs once. */
+static int run_together(const struct pare_linear *linear, const struct pare_weight *a,
+                        const struct pare_weight *b)
+{
+    return run_of(linear, a) == run_of(linear, b) && a->groups.size == b->groups.size;
+}
+
 /* `run` has everything but its parts: those are [first, first + count). */
 static enum pare_status run_parts(const struct pare_linear_run *run, int first, int count,
                                   struct pare_arena *scratch, struct pare_error *err)
 {
-    struct pare_linear_run f32 = *run, i8 = *run;
-    for (int i = first; i < first + count; i++) {
-        const struct pare_linear_part *part = &run->linear->parts[i];
-        struct pare_linear_run *to = pare_weight_is_i8(&part->weight) ? &i8 : &f32;
-        if (part->weight.N)
-            to->parts[to->n_parts++] = part;
-    }
-    struct pare_arena_mark mark = pare_arena_mark(scratch);
+    const struct pare_linear_part *parts = run->linear->parts + first;
+    const struct pare_arena_mark mark = pare_arena_mark(scratch);
     enum pare_status status = PARE_OK;
-    if (run->linear->live && run->linear->parts[first].weight.input_group)
-        status = round_inputs(&f32, scratch, err);
-    if (status == PARE_OK && run->M && f32.n_parts)
-        status = run->linear->precision == PARE_PRECISION_BF16
-                     ? pare_linear_run_bf16(&f32, scratch, err)
-                     : pare_linear_run_f32(&f32, scratch, err);
-    pare_arena_release(scratch, mark);
-    if (status == PARE_OK && run->M && i8.n_parts)
-        status = pare_linear_run_i8(&i8, scratch, err);
-    pare_arena_release(scratch, mark);
+    int done[PARE_LINEAR_PARTS] = {0};
+    for (int i = 0; status == PARE_OK && run->M && i < count; i++) {
+        struct pare_linear_run some = *run;
+        for (int j = i; j < count; j++) {
+            if (done[j] || !parts[j].weight.N ||
+                !run_together(run->linear, &parts[i].weight, &parts[j].weight))
+                continue;
+            done[j] = 1;
+            some.parts[some.n_parts++] = &parts[j];
+        }
+        if (!some.n_parts)
+            continue;
+        if (run->linear->live && parts[i].weight.input_group)
+            status = round_inputs(&some, scratch, err);
+        if (status == PARE_OK)
+            status = run_of(run->linear, &parts[i].weight)(&some, scratch, err);
+        pare_arena_release(scratch, mark);
+    }
     return status;
 }
 

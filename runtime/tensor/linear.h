@@ -8,8 +8,11 @@
  *   I8 + weight_scale[N]      packed for the integer kernels; activations are quantised a
  *                             token at a time to unsigned 8 bit
  *                             (pare_kernels.quantize_u8)
- *   codes in groups           (grouped.h) kept as stored, decoded panel by panel into the
- *                             float kernels
+ *   codes in groups           (codes.h) packed for the integer kernels, codes of 2 bits
+ *                             in 2, of 3 and 4 bits in 4, of 5, 6 and 8 bits in 8;
+ *                             activations are quantised to unsigned 8 bit as well, each
+ *                             group of inputs that shares a scale of the weights on its
+ *                             own
  *   F32, changing (training)  not packed at all, packed on the fly by each product, as
  *                             float or rounded to bfloat16 (precision)
  */
@@ -18,8 +21,8 @@
 
 #include "runtime/base/arena.h"
 #include "runtime/kernels/kernels.h"
+#include "runtime/tensor/codes.h"
 #include "runtime/tensor/gemm.h"
-#include "runtime/tensor/grouped.h"
 #include "runtime/tensor/tensor.h"
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-/* The ways a linear layer runs, private to linear.c: linear_f32.c, linear_i8.c;
- * linear_bf16.c is the first one's product in another precision. */
+/* The ways a linear layer runs, private to linear.c: linear_f32.c, linear_i8.c,
+ * linear_grouped.c; linear_bf16.c is the first one's product in another precision. */
 #ifndef PARE_TENSOR_LINEAR_RUN_H
 #define PARE_TENSOR_LINEAR_RUN_H
 
@@ -11,7 +11,7 @@
 #define PARE_LINEAR_ROWS_DECODED 448
 
 /* One product: Y = act(X W^T + bias) (+ residual), of the parts listed in `parts`, whose
- * weights are all I8 or all not. */
+ * weights are all I8, all codes in groups of one size, or neither. */
 struct pare_linear_run {
     const struct pare_linear *linear;
     const struct pare_kernels *kernels;
@@ -42,6 +42,17 @@ enum pare_status pare_linear_run_bf16(struct pare_linear_run *run,
 enum pare_status pare_linear_run_i8(struct pare_linear_run *run,
                                     struct pare_arena *scratch,
                                     struct pare_error *err) PARE_CHECKED;
+
+enum pare_status pare_linear_run_grouped(struct pare_linear_run *run,
+                                         struct pare_arena *scratch,
+                                         struct pare_error *err) PARE_CHECKED;
+
+/* Packs a part whose weight is codes in groups. */
+enum pare_status pare_linear_pack_grouped(struct pare_linear *linear,
+                                          struct pare_linear_part *part,
+                                          struct pare_arena *arena,
+                                          struct pare_error *err) PARE_CHECKED;
+struct pare_grouped pare_grouped_shape(const struct pare_weight *weight);
 
 /* `sums`, row `row` of part `part` and `n` columns from `column` of it, becomes output:
  * bias, then activation or residual. The sums are overwritten. */

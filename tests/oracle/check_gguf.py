@@ -9,7 +9,7 @@ For every number format: converts and quantises the checkpoint, reads the contai
 reader below and with the `gguf` package, compares header, keys, tensors and their values
 with one another and with the checkpoint, computes the content hash that pare-inspect
 prints, and runs token ids through a forward in numpy (from the document's equations, in
-double precision; I8 as the document says it runs) against pare-run.
+double precision; I8 and codes as the document says they run) against pare-run.
 """
 import hashlib
 import json
@@ -28,6 +28,9 @@ from safetensors.numpy import load_file
 TYPES = {0: "F32", 1: "F16", 30: "BF16", 8: "Q8_0", 2: "Q4_0", 3: "Q4_1", 24: "I8"}
 BLOCKS = {"F32": (1, 4), "F16": (1, 2), "BF16": (1, 2), "Q8_0": (32, 34),
           "Q4_0": (32, 18), "Q4_1": (32, 20), "I8": (1, 1)}
+# What pare-quantize is asked for, to make codes: scheme, group size, zero points.
+CODES = {"int4": (4, 32, 0), "int4z": (4, 32, 1), "int2": (2, 0, 0), "int3": (3, 32, 0),
+         "int5z": (5, 0, 1), "int6": (6, 32, 0), "ternary": (2, 0, 0)}
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q",
            12: "d"}
 
@@ -124,8 +127,30 @@ class Container:
             sha.update(data)
         return sha.hexdigest()
 
+    def codes(self, name):
+        """Of X.weight: codes [N, K], scales and zero points [N, groups], from the shapes."""
+        _, (rows, columns), data = self.tensors[name + "_codes"]
+        scale = self.decoded(name + "_scale")
+        bits = {bits for bits in (2, 3, 4, 5, 6, 8)
+                for K in [8 * columns / bits] if K == self.inputs(name)}.pop()
+        stream = np.frombuffer(data, "u1").reshape(rows, columns)
+        bit = np.unpackbits(stream, axis=1, bitorder="little").reshape(rows, -1, bits)
+        zero = np.full(scale.shape, 2 ** (bits - 1))
+        if name + "_zero" in self.tensors:
+            zero = np.frombuffer(self.tensors[name + "_zero"][2], "u1").reshape(scale.shape)
+        return (bit.astype(int) << np.arange(bits)).sum(2), scale, zero.astype(int)
+
+    def inputs(self, name):
+        """K of a matrix, which the config says."""
+        wide = name.endswith("ffn_down.weight")
+        return self.value("bert.feed_forward_length" if wide else "bert.embedding_length")
+
     def decoded(self, name):
         """The values of a tensor by the formulas of the document, in double precision."""
+        if name + "_codes" in self.tensors:
+            q, scale, zero = self.codes(name)
+            size = q.shape[1] // scale.shape[1]
+            return (q - zero.repeat(size, 1)) * scale.repeat(size, 1)
         kind, shape, data = self.tensors[name]
         if kind == "F32":
             return np.frombuffer(data, "<f4").reshape(shape).astype(np.float64)
@@ -161,24 +186,42 @@ ACTIVATIONS = {
 
 
 def quantised(x):
-    """A token's inputs as a linear layer with I8 weights takes them."""
+    """A token's inputs as a linear layer with I8 weights takes them: a and z, and s."""
     low, high = np.minimum(x.min(1), 0), np.maximum(x.max(1), 0)
     s = ((high - low) / np.float32(255)).astype(np.float32)[:, None]
     inverse = np.float32(1) / s
     z = np.rint(-low[:, None] * inverse)
     a = np.clip(np.rint(x * inverse + z), 0, 255)
-    return (a - z) * s.astype(np.float64)
+    return a - z, s.astype(np.float64)
+
+
+def grouped_product(x, codes):
+    """The exact sums of the groups in double precision, from zero on."""
+    q, scale, zero = codes
+    size = q.shape[1] // scale.shape[1]
+    y = np.zeros((len(x), len(q)))
+    for g in range(scale.shape[1]):
+        part = slice(g * size, (g + 1) * size)
+        a, s = quantised(x[:, part])
+        y += (a @ (q[:, part] - zero[:, g:g + 1]).T) * (s * scale[:, g])
+    return y
 
 
 def forward(c, ids):
     config = {k: c.value("bert." + k) for k in ("block_count", "attention.head_count")}
     eps = c.value("bert.attention.layer_norm_epsilon")
     act = ACTIVATIONS[c.value("pare.activation", b"gelu")]
-    weights = {name: c.decoded(name) for name in c.tensors if not name.endswith("_scale")}
+    names = {name.removesuffix("_codes") for name in c.tensors
+             if not name.endswith(("_scale", "_zero"))}
+    weights = {name: c.decoded(name) for name in names}
 
     def linear(name, x):
+        if name + ".weight_codes" in c.tensors:
+            product = grouped_product(x.astype(np.float32), c.codes(name + ".weight"))
+            return product + weights[name + ".bias"]
         if c.tensors[name + ".weight"][0] == "I8":
-            x = quantised(x.astype(np.float32))
+            a, s = quantised(x.astype(np.float32))
+            x = a * s
         return x @ weights[name + ".weight"].T + weights[name + ".bias"]
 
     def norm(name, x):
@@ -240,6 +283,42 @@ def check_values(c, f32, kind):
         else:
             expected = quants.quantize(w, quant[kind]).tobytes()
         assert data == expected, f"{name} as {kind}"
+        count += 1
+    return count
+
+
+def encoded(w, bits, asymmetric, ternary, mean):
+    """Codes, scale and zero point of one group, by the formulas of the document."""
+    top, f32 = 2**bits - 1, np.float32
+    low, high = min(w.min(), f32(0)), max(w.max(), f32(0))
+    if ternary:
+        raw = mean
+    elif asymmetric:
+        raw = (high - low) / f32(top)
+    else:
+        raw = (high if high >= -low else low) * f32(-1 / 2**(bits - 1))
+    s = f32(raw).astype(np.float16).astype(f32)
+    inverse = f32(1) / s if s else f32(0)
+    z = np.rint(min(-low * inverse, f32(top))) if asymmetric else 2**(bits - 1)
+    exact = (w.astype(np.longdouble) * inverse + z).astype(f32)
+    return np.rint(np.clip(exact, 1 if ternary else 0, top)).astype(int), s, int(z)
+
+
+def check_codes(c, f32, form, ternary):
+    """Every matrix that is codes is the checkpoint's, rounded as the document says."""
+    bits, group, asymmetric = form
+    count = 0
+    for name in [n.removesuffix("_codes") for n in c.tensors if n.endswith("_codes")]:
+        w = f32.decoded(name).astype(np.float32)
+        q, scale, zero = c.codes(name)
+        size = group or w.shape[1]
+        assert scale.shape == (len(w), w.shape[1] // size), name
+        mean = np.float32(np.abs(w, dtype=np.float64).mean()) if ternary else None
+        for n, g in np.ndindex(scale.shape):
+            part = slice(g * size, (g + 1) * size)
+            expected = encoded(w[n, part], bits, asymmetric, ternary, mean)
+            assert (q[n, part] == expected[0]).all(), f"{name} {n} {g}"
+            assert (scale[n, g], zero[n, g]) == expected[1:], f"{name} {n} {g}"
         count += 1
     return count
 
@@ -309,7 +388,21 @@ def main():
             worst = check_forward(binaries, path, c, sequences)
             # A rounding that falls the other way moves an I8 input by one step.
             assert worst < (0.02 if kind == "I8" else 1e-4), f"{kind}: forward off by {worst}"
-            print(f"{kind:5} {count:3} matrices, {len(c.keys)} keys, forward within {worst:.1e}")
+            print(f"{kind:7} {count:3} matrices, {len(c.keys)} keys, forward within {worst:.1e}")
+        for kind, form in CODES.items():
+            path = pathlib.Path(work) / (kind + ".gguf")
+            words = ["--asymmetric"] if form[2] else []
+            if kind != "ternary":
+                words += ["--group-size", form[1]]
+            run(binaries / "pare-quantize", "-q", base, "-s", kind.rstrip("z"), "-o", path, *words)
+            c = Container(path)
+            check_gguf_package(path, c)
+            count = check_codes(c, f32, form, kind == "ternary")
+            shown = json.loads(run(binaries / "pare-inspect", "--json", path))
+            assert shown["sha256"] == c.content_hash(), "content hash"
+            worst = check_forward(binaries, path, c, sequences)
+            assert worst < 0.02, f"{kind}: forward off by {worst}"
+            print(f"{kind:7} {count:3} matrices, {len(c.keys)} keys, forward within {worst:.1e}")
 
 
 main()

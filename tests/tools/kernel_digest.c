@@ -113,6 +113,54 @@ static int print_linear(enum pare_dtype type, struct pare_arena *arena)
     return 0;
 }
 
+/* Codes of each number of bits, in groups of 32 or of a whole row, with zero points when
+ * the number is even. */
+static int print_grouped(int bits, struct pare_arena *arena)
+{
+    uint64_t hash = START;
+    for (size_t s = 0; s < SHAPES; s++) {
+        size_t M = shapes[s][0], N = shapes[s][1], K = (shapes[s][2] + 31) / 32 * 32;
+        size_t size = s % 2 ? 32 : K, groups = N * (K / size);
+        uint64_t seed = 200 + s;
+        struct guarded codes = case_bytes(&seed, N * K * (size_t)bits / 8);
+        struct guarded scale = case_bytes(&seed, 2 * groups);
+        struct guarded zero = case_bytes(&seed, groups);
+        struct guarded x = case_floats(&seed, M * K, CASE_PLAIN);
+        struct guarded y = case_floats(&seed, M * N, CASE_PLAIN);
+        for (size_t i = 0; i < groups; i++) {
+            ((uint8_t *)zero.data)[i] &= (uint8_t)((1 << bits) - 1);
+            ((uint8_t *)scale.data)[2 * i + 1] &= 0xBF; /* finite */
+        }
+        struct pare_arena packed = {0};
+        struct pare_linear linear;
+        struct pare_error err;
+        struct pare_weight weight = {
+            .type = PARE_I8,
+            .N = N,
+            .K = K,
+            .data = codes.data,
+            .groups = {bits, size, scale.data, bits % 2 ? NULL : zero.data}};
+        enum pare_status status =
+            pare_linear_init(&linear, &weight, 1, NULL, 0, &packed, &err);
+        if (!status)
+            status = pare_linear_forward(&linear, x.data, M, y.data, PARE_ACT_NONE,
+                                         s % 2 ? NULL : y.data, arena, &err);
+        if (status) {
+            fprintf(stderr, "%s\n", err.message);
+            return 1;
+        }
+        hash = digest(hash, y.data, M * N * sizeof(float));
+        pare_arena_free(&packed);
+        guarded_free(codes);
+        guarded_free(scale);
+        guarded_free(zero);
+        guarded_free(x);
+        guarded_free(y);
+    }
+    printf("%016llx linear int%d\n", (unsigned long long)hash, bits);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct pare_error err;
@@ -129,6 +177,8 @@ int main(int argc, char **argv)
         failed |= print_gemm(transposed, &arena);
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         failed |= print_linear(types[i], &arena);
+    for (int bits = 2; bits <= 8; bits += bits == 6 ? 2 : 1)
+        failed |= print_grouped(bits, &arena);
     pare_arena_free(&arena);
     fprintf(stderr, "tier %s, %d threads\n", pare_kernels()->tier, pare_threads());
     return failed;

@@ -150,6 +150,44 @@ Test(kernels, byte_tiles_are_exact)
                 check_u8s8_tile(tables[t], depths[d], m);
 }
 
+Test(kernels, groups_are_quantised_like_rows_of_their_own)
+{
+    static const size_t shapes[][2] = {{1, 32},  {7, 32},  {64, 32}, {65, 16}, {150, 5},
+                                       {3, 128}, {24, 96}, {2, 771}, {1, 1}};
+    const struct pare_kernels *tables[TIERS];
+    size_t tiers = present(tables);
+    for (size_t t = 0; t < tiers; t++)
+        for (int kind = 0; kind < CASE_KINDS; kind++)
+            for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+                const size_t groups = shapes[s][0], size = shapes[s][1],
+                             stride = size + 3;
+                uint64_t seed = s;
+                struct guarded x =
+                    case_floats(&seed, groups * size, (enum case_kind)kind);
+                struct guarded q = guarded_new(groups * stride - 3),
+                               row = guarded_new(size);
+                float scale[150], one;
+                int32_t zero[150], own;
+                if (kind == CASE_WIDE) /* ranges that overflow, and tiny ones */
+                    for (size_t i = 0; i < groups * size; i++)
+                        ((float *)x.data)[i] *= i / size % 3 ? 1e-25f : 1e20f;
+                tables[t]->quantize_u8_groups(q.data, stride, x.data, groups, size, scale,
+                                              zero);
+                for (size_t g = 0; g < groups; g++) {
+                    tables[t]->quantize_u8(row.data, (float *)x.data + g * size, size,
+                                           &one, &own);
+                    cr_assert(!memcmp(row.data, (uint8_t *)q.data + g * stride, size) &&
+                                  own == zero[g] &&
+                                  (one == scale[g] || (isnan(one) && isnan(scale[g]))),
+                              "%s, kind %d: group %zu of %zu x %zu", tables[t]->tier,
+                              kind, g, groups, size);
+                }
+                guarded_free(x);
+                guarded_free(q);
+                guarded_free(row);
+            }
+}
+
 /* Accuracy of the scalar lanes, to which all tiers are equal. -------------------------
  */
 

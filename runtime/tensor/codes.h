@@ -10,8 +10,8 @@
  * k bits .. k bits + bits - 1 of it, and bit i of the stream is bit i mod 8 of byte
  * i / 8. So eight codes are `bits` bytes, whatever `bits` is.
  */
-#ifndef PARE_TENSOR_GROUPED_H
-#define PARE_TENSOR_GROUPED_H
+#ifndef PARE_TENSOR_CODES_H
+#define PARE_TENSOR_CODES_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -46,6 +46,13 @@ void pare_codes_pack(int bits, const uint8_t *codes, unsigned char *stream, size
 static inline size_t pare_codes_bytes(int bits, size_t n)
 {
     return (n * (size_t)bits + 7) / 8;
+}
+
+/* Scale and zero point number `at` of [N, K / size]. */
+float pare_group_scale(const struct pare_groups *groups, size_t at);
+static inline uint8_t pare_group_zero(const struct pare_groups *groups, size_t at)
+{
+    return groups->zero ? groups->zero[at] : (uint8_t)(1 << (groups->bits - 1));
 }
 
 /* Inputs k .. k + n (k a multiple of 32) of row `row` of codes [rows, K], as floats. */

@@ -1,5 +1,5 @@
-/* Streams of codes and what they mean: see grouped.h. */
-#include "runtime/tensor/grouped.h"
+/* Streams of codes and what they mean: see codes.h. */
+#include "runtime/tensor/codes.h"
 
 #include "runtime/base/bytes.h"
 #include "runtime/tensor/tensor.h"
@@ -61,6 +61,11 @@ void pare_codes_pack(int bits, const uint8_t *codes, unsigned char *stream, size
     }
 }
 
+float pare_group_scale(const struct pare_groups *groups, size_t at)
+{
+    return pare_f16_to_f32(pare_load_u16(groups->scale + 2 * at));
+}
+
 void pare_groups_decode(const struct pare_groups *groups, const unsigned char *codes,
                         size_t row, size_t K, size_t k, size_t n, float *out)
 {
@@ -70,8 +75,8 @@ void pare_groups_decode(const struct pare_groups *groups, const unsigned char *c
     while (k < end) {
         const size_t g = k / size, at = row * per_row + g;
         const size_t count = smaller(CHUNK, smaller((g + 1) * size, end) - k);
-        const float scale = pare_f16_to_f32(pare_load_u16(groups->scale + 2 * at));
-        const int zero = groups->zero ? groups->zero[at] : 1 << (groups->bits - 1);
+        const float scale = pare_group_scale(groups, at);
+        const int zero = pare_group_zero(groups, at);
         pare_codes_unpack(groups->bits, stream + k / 8 * (size_t)groups->bits, chunk,
                           count);
         for (size_t i = 0; i < count; i++)
