@@ -9,7 +9,7 @@
 
 #define TOKEN_TILE 16 /* tokens a parallel task handles in the row-wise steps */
 
-static enum pare_status check_batch(const struct pare_model *model,
+enum pare_status pare_forward_check(const struct pare_model *model,
                                     const struct pare_batch *batch,
                                     struct pare_error *err)
 {
@@ -189,8 +189,8 @@ static enum pare_status linear_activated(const struct pare_linear *linear, const
 
 /* --- The forward ------------------------------------------------------------------ */
 
-static void embed(const struct pare_model *model, const struct pare_batch *batch,
-                  const struct pare_dropout *dropout, struct pare_acts *acts)
+void pare_forward_embed(const struct pare_model *model, const struct pare_batch *batch,
+                        const struct pare_dropout *dropout, struct pare_acts *acts)
 {
     const struct pare_config *config = &model->config;
     const size_t T = batch->n_tokens;
@@ -208,6 +208,14 @@ static void embed(const struct pare_model *model, const struct pare_batch *batch
         };
         pare_parallel_for(T, TOKEN_TILE, dropout_tile, &drop);
     }
+}
+
+static enum pare_status see(const struct pare_acts *acts, uint32_t layer,
+                            enum pare_site site, const float *X, size_t rows,
+                            struct pare_error *err)
+{
+    return acts->tap ? acts->tap->see(acts->tap->context, layer, site, X, rows, err)
+                     : PARE_OK;
 }
 
 /* Row starts[s] of `from` [T, width] becomes row s of `to` [B, width]. */
@@ -246,13 +254,16 @@ static enum pare_status upper_half(const struct pare_model *model, uint32_t l,
     const struct pare_block_acts *a = &acts->blocks[l];
     struct pare_arena *scratch = &acts->scratch;
     const uint64_t site = 3 * (uint64_t)l;
+    PARE_TRY(see(acts, l, PARE_SITE_ATTN_OUT, a->context, rows->count, err));
     PARE_TRY(linear_residual(&block->attn_out, a->context, rows, a->attn_sum,
                              rows->residual, dropout, PARE_DROPOUT_ATTN + site,
                              config->dropout, scratch, err));
     layer_norm(config, &block->attn_norm, a->attn_sum, a->attn_normed, a->attn_mean,
                a->attn_rstd, rows->count);
+    PARE_TRY(see(acts, l, PARE_SITE_UP, a->attn_normed, rows->count, err));
     PARE_TRY(linear_activated(&block->up, a->attn_normed, rows->count, a->up, a->up_act,
                               config->activation, scratch, err));
+    PARE_TRY(see(acts, l, PARE_SITE_DOWN, a->up_act, rows->count, err));
     PARE_TRY(linear_residual(&block->down, a->up_act, rows, a->out_sum, a->attn_normed,
                              dropout, PARE_DROPOUT_FFN + site, config->dropout, scratch,
                              err));
@@ -261,10 +272,10 @@ static enum pare_status upper_half(const struct pare_model *model, uint32_t l,
     return PARE_OK;
 }
 
-static enum pare_status run_block(const struct pare_model *model, uint32_t l,
-                                  const struct pare_batch *batch,
-                                  const struct pare_dropout *dropout,
-                                  struct pare_acts *acts, struct pare_error *err)
+enum pare_status pare_forward_block(const struct pare_model *model, uint32_t l,
+                                    const struct pare_batch *batch,
+                                    const struct pare_dropout *dropout,
+                                    struct pare_acts *acts, struct pare_error *err)
 {
     const struct pare_config *config = &model->config;
     const struct pare_linear *qkv = &model->blocks[l].qkv;
@@ -278,9 +289,12 @@ static enum pare_status run_block(const struct pare_model *model, uint32_t l,
         float *first;
         PARE_TRY(pare_arena_alloc(scratch, &first, B * C, sizeof *first, err));
         gather_first(batch, first, a->input, C);
+        PARE_TRY(see(acts, l, PARE_SITE_KV, a->input, T, err));
+        PARE_TRY(see(acts, l, PARE_SITE_Q, first, B, err));
         PARE_TRY(project_first(qkv, batch, a->input, first, a->qkv, scratch, err));
         rows = (struct rows){B, batch->starts, first};
     } else {
+        PARE_TRY(see(acts, l, PARE_SITE_QKV, a->input, T, err));
         PARE_TRY(pare_linear_forward(qkv, a->input, T, a->qkv, PARE_ACT_NONE, NULL,
                                      scratch, err));
     }
@@ -292,10 +306,10 @@ static enum pare_status run_block(const struct pare_model *model, uint32_t l,
     return PARE_OK;
 }
 
-static enum pare_status run_head(const struct pare_model *model,
-                                 const struct pare_batch *batch,
-                                 const struct pare_dropout *dropout,
-                                 struct pare_acts *acts, struct pare_error *err)
+enum pare_status pare_forward_head(const struct pare_model *model,
+                                   const struct pare_batch *batch,
+                                   const struct pare_dropout *dropout,
+                                   struct pare_acts *acts, struct pare_error *err)
 {
     const struct pare_config *config = &model->config;
     const size_t B = batch->n_seq, C = config->hidden;
@@ -306,6 +320,7 @@ static enum pare_status run_head(const struct pare_model *model,
         gather_first(batch, acts->first, hidden, C);
     float *features = acts->first;
     if (config->has_pooler) {
+        PARE_TRY(see(acts, config->layers, PARE_SITE_POOLER, acts->first, B, err));
         PARE_TRY(linear_activated(&model->pooler, acts->first, B, acts->pooled_pre,
                                   acts->pooled, pare_config_head_activation(config),
                                   &acts->scratch, err));
@@ -315,6 +330,7 @@ static enum pare_status run_head(const struct pare_model *model,
         return PARE_OK;
     pare_dropout_apply(dropout, PARE_DROPOUT_HEAD, config->head_dropout, features, B * C,
                        0);
+    PARE_TRY(see(acts, config->layers, PARE_SITE_CLASSIFIER, features, B, err));
     return pare_linear_forward(&model->classifier, features, B, acts->logits,
                                PARE_ACT_NONE, NULL, &acts->scratch, err);
 }
@@ -324,10 +340,10 @@ enum pare_status pare_forward(const struct pare_model *model,
                               const struct pare_dropout *dropout, struct pare_acts *acts,
                               struct pare_error *err)
 {
-    PARE_TRY(check_batch(model, batch, err));
+    PARE_TRY(pare_forward_check(model, batch, err));
     PARE_TRY(pare_acts_plan(&model->config, batch, acts, err));
-    embed(model, batch, dropout, acts);
+    pare_forward_embed(model, batch, dropout, acts);
     for (uint32_t l = 0; l < model->config.layers; l++)
-        PARE_TRY(run_block(model, l, batch, dropout, acts, err));
-    return run_head(model, batch, dropout, acts, err);
+        PARE_TRY(pare_forward_block(model, l, batch, dropout, acts, err));
+    return pare_forward_head(model, batch, dropout, acts, err);
 }

@@ -48,6 +48,28 @@ enum pare_dropout_site {
 void pare_dropout_apply(const struct pare_dropout *dropout, uint64_t site, float rate,
                         float *y, size_t n, uint64_t offset);
 
+/* Linear layers by what they read. R is T, but B in the last block under
+ * pare_acts.first_only. */
+enum pare_site {
+    PARE_SITE_QKV,        /* query, key and value: the block's input [T, C] */
+    PARE_SITE_KV,         /* when R is B: key and value, the same */
+    PARE_SITE_Q,          /* and query: the block's input at first tokens [B, C] */
+    PARE_SITE_ATTN_OUT,   /* the attention's context [R, C] */
+    PARE_SITE_UP,         /* u [R, C] */
+    PARE_SITE_DOWN,       /* act(u W1^T + b) [R, F] */
+    PARE_SITE_POOLER,     /* hidden states of the first tokens [B, C] */
+    PARE_SITE_CLASSIFIER, /* what the pooler made of them [B, C] */
+    PARE_SITES,
+};
+
+/* Sees what linear layers read, just before they do: X[rows, K], dense, valid during the
+ * call. `layer` is config.layers for the head. */
+struct pare_tap {
+    enum pare_status (*see)(void *context, uint32_t layer, enum pare_site site,
+                            const float *X, size_t rows, struct pare_error *err);
+    void *context;
+};
+
 /* What a block computed. In inference all blocks share one set of buffers and the fields
  * marked (tape) are NULL; on a tape each block keeps its own for the backward pass. R is
  * T, but B in the last block under pare_acts.first_only. */
@@ -74,6 +96,7 @@ struct pare_acts {
      * classifier does): its queries, and everything behind the attention, are computed
      * for these B rows alone. Logits, pooled and first keep their bits. */
     int first_only;
+    const struct pare_tap *tap;     /* or NULL */
     float *embed_sum;               /* (tape) [T, C]: sum of embeddings before the norm */
     float *embed_mean, *embed_rstd; /* (tape) [T] */
     float *embedded;                /* [T, C]: input of block 0 */
@@ -89,8 +112,8 @@ struct pare_acts {
 
 void pare_acts_free(struct pare_acts *acts);
 
-/* Runs the batch through the model; results stay in `acts` (zeroed before first use, tape
- * and first_only set by the caller) until the next call. dropout NULL: none.
+/* Runs the batch through the model; results stay in `acts` (zeroed before first use;
+ * tape, first_only and tap set by the caller) until the next call. dropout NULL: none.
  * PARE_ERR_INPUT when a sequence is empty or longer than config.positions, or an id or
  * type is out of range. acts->blocks[L-1].output has the hidden states (unless
  * first_only), acts->pooled the pooler's output and acts->logits the classifier's, where

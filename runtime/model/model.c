@@ -13,6 +13,7 @@ struct binder {
     const struct pare_plan *plan;
     const struct pare_weight_source *source;
     struct pare_model *model;
+    struct pare_arena *arena; /* of packed copies */
     struct pare_error *err;
 };
 
@@ -78,7 +79,7 @@ static enum pare_status join_biases(const struct binder *b,
     if (b->source->live)
         return pare_fail(b->err, PARE_ERR_INTERNAL, "live biases are not adjacent");
     float *joined;
-    PARE_TRY(pare_arena_alloc(&b->model->arena, &joined, total, sizeof(float), b->err));
+    PARE_TRY(pare_arena_alloc(b->arena, &joined, total, sizeof(float), b->err));
     *out = joined;
     for (int i = 0; i < n_parts; i++) {
         memcpy(joined, biases[i].data, biases[i].K * sizeof(float));
@@ -102,8 +103,8 @@ static enum pare_status bind_linear(const struct binder *b, int layer,
     }
     const float *bias;
     PARE_TRY(join_biases(b, biases, n_parts, &bias));
-    PARE_TRY(pare_linear_init(linear, weights, n_parts, bias, b->source->live,
-                              &b->model->arena, b->err));
+    PARE_TRY(pare_linear_init(linear, weights, n_parts, bias, b->source->live, b->arena,
+                              b->err));
     if (b->source->live && layer >= 0)
         linear->precision = b->source->precision;
     b->model->memory_bytes += linear->packed_bytes;
@@ -128,24 +129,53 @@ static enum pare_status bind_block(const struct binder *b, int layer,
     return bind_norm(b, layer, "layer_output_norm", &block->out_norm);
 }
 
-static enum pare_status bind_all(const struct binder *b)
+static enum pare_status bind_embeddings(const struct binder *b)
 {
     struct pare_model *model = b->model;
-    const struct pare_config *config = &model->config;
     PARE_TRY(bind_embedding(b, "token_embd", &model->tokens));
     PARE_TRY(bind_embedding(b, "position_embd", &model->positions));
-    if (config->token_types)
+    if (model->config.token_types)
         PARE_TRY(bind_embedding(b, "token_types", &model->types));
-    PARE_TRY(bind_norm(b, -1, "token_embd_norm", &model->embed_norm));
-    PARE_TRY(pare_arena_alloc(&model->arena, &model->blocks, config->layers,
-                              sizeof *model->blocks, b->err));
+    return bind_norm(b, -1, "token_embd_norm", &model->embed_norm);
+}
+
+static enum pare_status bind_head(const struct binder *b)
+{
+    if (b->model->config.has_pooler)
+        PARE_TRY(bind_one(b, -1, "cls", &b->model->pooler));
+    if (b->model->config.labels)
+        PARE_TRY(bind_one(b, -1, "cls.output", &b->model->classifier));
+    return PARE_OK;
+}
+
+enum pare_status pare_model_bind_part(struct pare_model *model,
+                                      const struct pare_plan *plan,
+                                      const struct pare_weight_source *source, int part,
+                                      struct pare_arena *arena, struct pare_error *err)
+{
+    const struct binder b = {plan, source, model, arena, err};
+    if (part == PARE_PART_EMBEDDINGS)
+        return bind_embeddings(&b);
+    return (uint32_t)part < model->config.layers
+               ? bind_block(&b, part, &model->blocks[part])
+               : bind_head(&b);
+}
+
+enum pare_status pare_model_new(const struct pare_config *config, struct pare_model **out,
+                                struct pare_error *err)
+{
+    struct pare_model *model;
+    *out = NULL;
+    PARE_TRY(pare_alloc(&model, 1, sizeof *model, err));
+    model->config = *config;
+    enum pare_status status = pare_arena_alloc(
+        &model->arena, &model->blocks, config->layers, sizeof *model->blocks, err);
+    if (status != PARE_OK) {
+        pare_model_free(model);
+        return status;
+    }
     memset(model->blocks, 0, config->layers * sizeof *model->blocks);
-    for (uint32_t l = 0; l < config->layers; l++)
-        PARE_TRY(bind_block(b, (int)l, &model->blocks[l]));
-    if (config->has_pooler)
-        PARE_TRY(bind_one(b, -1, "cls", &model->pooler));
-    if (config->labels)
-        PARE_TRY(bind_one(b, -1, "cls.output", &model->classifier));
+    *out = model;
     return PARE_OK;
 }
 
@@ -155,13 +185,13 @@ enum pare_status pare_model_bind(const struct pare_config *config,
 {
     *out = NULL;
     struct pare_model *model;
-    PARE_TRY(pare_alloc(&model, 1, sizeof *model, err));
-    model->config = *config;
+    PARE_TRY(pare_model_new(config, &model, err));
     struct pare_arena plan_arena = {0};
     struct pare_plan plan;
     enum pare_status status = pare_plan_make(config, &plan_arena, &plan, err);
-    if (status == PARE_OK)
-        status = bind_all(&(struct binder){&plan, source, model, err});
+    for (int part = PARE_PART_EMBEDDINGS;
+         status == PARE_OK && part <= (int)config->layers; part++)
+        status = pare_model_bind_part(model, &plan, source, part, &model->arena, err);
     pare_arena_free(&plan_arena);
     if (status != PARE_OK) {
         pare_model_free(model);
@@ -214,6 +244,11 @@ static enum pare_status find_stored(void *context, const struct pare_slot *slot,
                                      : PARE_OK;
 }
 
+struct pare_weight_source pare_model_stored_source(struct pare_stored *stored)
+{
+    return (struct pare_weight_source){.find = find_stored, .context = stored};
+}
+
 static enum pare_status check_vocabulary(const struct pare_model *model, const char *path,
                                          struct pare_error *err)
 {
@@ -234,7 +269,7 @@ enum pare_status pare_model_open(const char *path, struct pare_model **out,
     struct pare_stored stored;
     PARE_TRY(pare_stored_open_container(path, &stored, err));
     struct pare_model *model = NULL;
-    struct pare_weight_source source = {.find = find_stored, .context = &stored};
+    const struct pare_weight_source source = pare_model_stored_source(&stored);
     enum pare_status status;
     PARE_TRY_OUT(pare_model_bind(&stored.config, &source, &model, err));
     model->ckpt = stored.ckpt;

@@ -65,6 +65,24 @@ enum pare_status pare_model_bind(const struct pare_config *config,
                                  struct pare_model **out,
                                  struct pare_error *err) PARE_CHECKED;
 
+/* The same for a part at a time, for those that walk through a model that need not fit
+ * into memory: a model without any weights, and the weights of a part (embeddings, block
+ * l, or the head behind block L - 1), packed copies in `arena`. What it had before is
+ * forgotten. */
+enum pare_status pare_model_new(const struct pare_config *config, struct pare_model **out,
+                                struct pare_error *err) PARE_CHECKED;
+#define PARE_PART_EMBEDDINGS (-1)
+enum pare_status pare_model_bind_part(struct pare_model *model,
+                                      const struct pare_plan *plan,
+                                      const struct pare_weight_source *source, int part,
+                                      struct pare_arena *arena,
+                                      struct pare_error *err) PARE_CHECKED;
+
+/* The weights of a container as they lie there; it must outlive what they are bound to.
+ */
+struct pare_stored;
+struct pare_weight_source pare_model_stored_source(struct pare_stored *stored);
+
 /* Closes the container and the tokenizer too, if it has them. NULL allowed. */
 void pare_model_free(struct pare_model *model);
 
