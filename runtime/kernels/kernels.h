@@ -46,6 +46,13 @@ struct pare_adamw {
     float grad_scale; /* multiplies the gradient first (clipping, averaging) */
 };
 
+/* One grid a lane of a row: value = scale q + offset for the codes q from low to high. */
+struct pare_lane_grid {
+    const float *scale, *offset;  /* [n] */
+    const float *inverse, *shift; /* [n]: about 1 / scale and -offset / scale */
+    float low, high;              /* within 0 .. 255 */
+};
+
 /* Memory the caller will need next: while it walks along k, a kernel asks for the cache
  * lines at `next`, `step` bytes further with each k (with each group of four k in INT8,
  * each 16 k of codes in groups). */
@@ -176,6 +183,21 @@ struct pare_kernels {
      * scale of NaN makes y NaN. q or y may be NULL, y may be x. */
     void (*group_round)(float *y, uint8_t *q, const float *x, size_t groups, size_t size,
                         const float *scale, const float *zero, float low, float high);
+    /* Rounds element j to grid j: q = round_half_even(clamp(x * inverse + shift, low,
+     * high)), y = scale * q + offset, each product and sum in one rounding. q may be
+     * NULL. A NaN becomes the code `high`. */
+    void (*round_affine)(float *y, uint8_t *q, const float *x,
+                         const struct pare_lane_grid *grid, size_t n);
+    /* e = x - y, loss += (a e) e in one rounding; e may be NULL, or x or y */
+    void (*deviate)(float *e, float *loss, const float *x, const float *y, float a,
+                    size_t n);
+    /* loss += a |x - y|^p in one rounding, p > 0: e^(p log |x - y|) of below 2^-126 is 0
+     */
+    void (*deviate_power)(float *loss, const float *x, const float *y, float a, float p,
+                          size_t n);
+    /* C[i][j] -= a[i] b[j] in one rounding, for m rows of n, which begin ldc apart */
+    void (*rank_one)(float *C, size_t ldc, const float *a, const float *b, size_t m,
+                     size_t n);
     /* y[j] = (float)(acc[j] - zero * weight_sum[j]) * (scale * weight_scale[j]) +
      * bias[j], product and sum in one rounding (bias may be NULL: just the product) */
     void (*dequantize_acc)(float *y, const int32_t *acc, int32_t zero, float scale,

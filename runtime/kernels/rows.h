@@ -343,6 +343,56 @@ static void group_round(float *y, uint8_t *q, const float *x, size_t groups, siz
     }
 }
 
+static void round_affine(float *y, uint8_t *q, const float *x,
+                         const struct pare_lane_grid *grid, size_t n)
+{
+    vf low = vf_set(grid->low), high = vf_set(grid->high), magic = vf_set(ROUND_MAGIC);
+    EACH_VECTOR(n, {
+        vf t = vf_fma(GET(x), GET(grid->inverse), GET(grid->shift));
+        t = vf_add(vf_max(vf_min(t, high), low), magic);
+        if (q)
+            vi_store_u8_n(q + i, vi_sub(vf_as_int(t), vf_as_int(magic)), k);
+        t = vf_sub(t, magic);
+        PUT(y, vf_fma(GET(grid->scale), t, GET(grid->offset)));
+    });
+}
+
+static void deviate(float *e, float *loss, const float *x, const float *y, float a,
+                    size_t n)
+{
+    vf va = vf_set(a);
+    EACH_VECTOR(n, {
+        vf d = vf_sub(GET(x), GET(y));
+        PUT(loss, vf_fma(vf_mul(va, d), d, GET(loss)));
+        if (e)
+            PUT(e, d);
+    });
+}
+
+static void deviate_power(float *loss, const float *x, const float *y, float a, float p,
+                          size_t n)
+{
+    vf va = vf_set(a), vp = vf_set(p), tiny = vf_set(FLT_MIN), none = vf_set(0.0f);
+    EACH_VECTOR(n, {
+        vf d = v_abs(vf_sub(GET(x), GET(y)));
+        vf power = v_exp(vf_mul(vp, v_log(vf_max(tiny, d))));
+        power = vf_select(vf_less(d, tiny), none, power);
+        PUT(loss, vf_fma(va, power, GET(loss)));
+    });
+}
+
+static void rank_one(float *C, size_t ldc, const float *a, const float *b, size_t m,
+                     size_t n)
+{
+    EACH_VECTOR(n, {
+        vf vb = GET(b);
+        for (size_t r = 0; r < m; r++) {
+            float *c = C + r * ldc;
+            PUT(c, vf_fnma(vf_set(a[r]), vb, GET(c)));
+        }
+    });
+}
+
 static void dequantize_acc(float *y, const int32_t *acc, int32_t zero, float scale_x,
                            const int32_t *weight_sum, const float *weight_scale,
                            const float *bias, size_t n)
@@ -464,6 +514,10 @@ const struct pare_kernels ROWS_TABLE = {
     .group_range = group_range,
     .group_magnitude = group_magnitude,
     .group_round = group_round,
+    .round_affine = round_affine,
+    .deviate = deviate,
+    .deviate_power = deviate_power,
+    .rank_one = rank_one,
     .dequantize_acc = dequantize_acc,
     .adamw = adamw,
     .dropout = dropout,

@@ -93,7 +93,11 @@ const char *case_name(int function)
                                        "pack_copy",
                                        "group_range",
                                        "group_magnitude",
-                                       "group_round"};
+                                       "group_round",
+                                       "round_affine",
+                                       "deviate",
+                                       "deviate_power",
+                                       "rank_one"};
     if (function < CASE_ACTIVATE_BACKWARD)
         return acts[function];
     if (function < CASE_ADD)
@@ -215,6 +219,40 @@ static void case_groups(const struct pare_kernels *k, int function, size_t n,
     guarded_free(gq);
 }
 
+static void case_round_affine(const struct pare_kernels *k, size_t n, float *y, float *x,
+                              const float *scale, const float *offset, uint8_t *q,
+                              struct case_output *out)
+{
+    struct guarded gi = guarded_new(n * sizeof(float));
+    float *inverse = gi.data;
+    for (size_t i = 0; i < n; i++)
+        inverse[i] = scale[i] != 0 ? 1 / scale[i] : 0;
+    struct pare_lane_grid grid = {scale, offset, inverse, offset, 0, 15};
+    k->round_affine(y, q, x, &grid, n);
+    case_put(out, q, n);
+    case_put_floats(out, y, n);
+    grid.low = 1;
+    grid.high = 255;
+    k->round_affine(x, NULL, x, &grid, n);
+    guarded_free(gi);
+}
+
+/* Few rows of n, a little apart, and many rows of few. */
+static void case_rank_one(const struct pare_kernels *k, size_t n, const float *b,
+                          struct case_output *out, uint64_t *seed)
+{
+    for (int many = 0; many < 2; many++) {
+        const size_t m = many ? n : 1 + n % 5, columns = many ? n % 67 : n;
+        const size_t ldc = columns + n % 3, floats = m && columns ? m * ldc - n % 3 : 0;
+        struct guarded gc = case_floats(seed, floats, CASE_PLAIN);
+        struct guarded ga = case_floats(seed, m, CASE_SPECIAL);
+        k->rank_one(gc.data, ldc, ga.data, b, columns ? m : 0, columns);
+        case_put_floats(out, gc.data, floats);
+        guarded_free(gc);
+        guarded_free(ga);
+    }
+}
+
 void case_run(const struct pare_kernels *k, int function, size_t n, enum case_kind kind,
               struct case_output *out)
 {
@@ -278,6 +316,13 @@ void case_run(const struct pare_kernels *k, int function, size_t n, enum case_ki
     case CASE_GROUP_RANGE:
     case CASE_GROUP_MAGNITUDE:
     case CASE_GROUP_ROUND: case_groups(k, function, n, x, out, &seed); break;
+    case CASE_ROUND_AFFINE: case_round_affine(k, n, y, x, z, w, gq.data, out); break;
+    case CASE_DEVIATE:
+        k->deviate(y, w, x, z, a, n);
+        k->deviate(NULL, w, y, x, 3 * a, n);
+        break;
+    case CASE_DEVIATE_POWER: k->deviate_power(w, x, z, a, 2.4f, n); break;
+    case CASE_RANK_ONE: case_rank_one(k, n, x, out, &seed); break;
     default:
         if (function < CASE_ACTIVATE_BACKWARD)
             k->activate((enum pare_activation)function, y, x, n);
