@@ -1,0 +1,70 @@
+/* Stored forms that a solver can fill: weights that share a scale and an offset, a code
+ * each, Q = scale q + offset. The solver chooses codes and scales; what is stored decodes
+ * to the same floats, bit for bit.
+ */
+#ifndef PARE_LIBQUANT_TARGET_H
+#define PARE_LIBQUANT_TARGET_H
+
+#include "libquant/grid.h"
+#include "runtime/tensor/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum pare_target_kind {
+    PARE_TARGET_GROUPS, /* codes in groups, scales in half precision (grid.h) */
+    PARE_TARGET_TYPE,   /* blocks of `type`: Q8_0, Q4_0, Q4_1; or I8 with a float a row */
+    /* The grid of the published GPTQ: float scales, max - min over 2^b - 1 with a whole
+     * zero point, or symmetric with the zero point 2^(b-1). Not stored by this project:
+     * for comparisons, and for formats of others. */
+    PARE_TARGET_PUBLISHED,
+};
+
+struct pare_target {
+    enum pare_target_kind kind;
+    struct pare_grid grid; /* of GROUPS; and bits, group, asymmetric of PUBLISHED */
+    enum pare_dtype type;  /* of TYPE */
+};
+
+/* Weights along K that share a scale. */
+size_t pare_target_group(const struct pare_target *target, size_t K);
+/* PARE_ERR_USAGE when there is no such form, or rows of K do not fit it. */
+enum pare_status pare_target_check(const struct pare_target *target, size_t K,
+                                   struct pare_error *err) PARE_CHECKED;
+
+/* How a grid follows from what its weights are. */
+enum pare_rule {
+    PARE_RULE_SIGNED,   /* scale = -m / 2^(b-1), m the largest with its sign */
+    PARE_RULE_RANGE,    /* scale = (max - min) / (2^b - 1), whole zero point */
+    PARE_RULE_BALANCED, /* scale = max |w| / half of the codes */
+    PARE_RULE_MINIMUM,  /* scale = (max - min) / 15, offset = min */
+    PARE_RULE_TERNARY,  /* scale from the mean of |w| */
+};
+
+struct pare_lattice {
+    enum pare_rule rule;
+    int half;        /* scales (and offsets that are no zero points) are rounded to it */
+    float low, high; /* codes */
+    float zero;      /* the code of 0, where it is fixed */
+    float divisor;   /* of the rule */
+};
+struct pare_lattice pare_target_lattice(const struct pare_target *target);
+
+/* Where the stored form goes: as in docs/FORMAT.md. */
+struct pare_stored {
+    unsigned char *data;  /* codes [N, K b / 8], or blocks, or I8 [N, K] */
+    unsigned char *scale; /* F16 [N, groups]; I8: F32 [N]; blocks: not used */
+    uint8_t *zero;        /* [N, groups] of an asymmetric grid; else not used */
+};
+
+/* Stores one row: K codes, and scale and offset of each of its groups (`stride` floats
+ * apart). */
+void pare_target_store_row(const struct pare_target *target, size_t row, size_t K,
+                           const uint8_t *codes, const float *scale, const float *offset,
+                           size_t stride, const struct pare_stored *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
