@@ -323,6 +323,7 @@ int main(int argc, char **argv)
                         .transfer = transfer_options_default(),
                         .compress = train_compress_options_default(),
                         .distill = distill_options_default()};
+    o.training.lr = 1e-4; /* a student has a longer way to go than a model fine-tuned */
     const struct pare_cli_option options[] = {
         PARE_CLI_STRING('t', "train", "FILE", &o.train, "labelled text to learn from"),
         PARE_CLI_STRING('d', "dev", "FILE", &o.dev,
