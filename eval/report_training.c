@@ -142,7 +142,7 @@ static void add_number(struct pare_page_table *table, const char *format, double
 
 static void add_run(struct pare_page_table *table, const struct pare_training *t)
 {
-    const struct pare_training_score none = {0, NAN, NAN};
+    const struct pare_training_score none = {0, NAN, NAN, 0};
     const struct pare_training_score *best = t->n_scores ? &t->scores[t->best] : &none;
     const struct pare_training_score *last =
         t->n_scores ? &t->scores[t->n_scores - 1] : &none;

@@ -40,9 +40,10 @@ static enum pare_status read_update(const cJSON *line, uint64_t update, const ch
 static enum pare_status read_score(const cJSON *line, uint64_t update, const char *what,
                                    struct pare_training *t, struct pare_error *err)
 {
-    struct pare_training_score score = {update, NAN, NAN};
+    struct pare_training_score score = {.update = update, .accuracy = NAN, .loss = NAN};
     PARE_TRY(pare_json_double(line, "dev_accuracy", 0, 1, &score.accuracy, what, err));
     PARE_TRY(pare_json_double(line, "dev_loss", 0, MAX_LOSS, &score.loss, what, err));
+    PARE_TRY(pare_json_bool(line, "best", &score.is_best, what, err));
     if (isnan(score.accuracy))
         return missing("dev_accuracy", what, err);
     PARE_TRY(pare_grow(&t->scores, &t->scores_capacity, t->n_scores + 1,
@@ -112,14 +113,18 @@ static enum pare_status read_lines(const char *path, const char *text, size_t le
     return PARE_OK;
 }
 
+/* The last that was the best so far: a run that prunes does not count earlier ones. One
+ * that has not come to any that counts has the best of all. */
 static void find_best(struct pare_training *t)
 {
-    for (size_t i = 1; i < t->n_scores; i++) {
-        const struct pare_training_score *a = &t->scores[i], *b = &t->scores[t->best];
-        if (a->accuracy > b->accuracy ||
-            (a->accuracy == b->accuracy && a->loss < b->loss))
+    for (size_t i = t->n_scores; i-- > 0;)
+        if (t->scores[i].is_best) {
             t->best = i;
-    }
+            return;
+        }
+    for (size_t i = 1; i < t->n_scores; i++)
+        if (t->scores[i].accuracy > t->scores[t->best].accuracy)
+            t->best = i;
 }
 
 enum pare_status pare_training_read(const char *path, struct pare_training *out,

@@ -20,6 +20,7 @@ struct pare_training_update {
 struct pare_training_score { /* on the development set */
     uint64_t update;
     double accuracy, loss; /* loss: NAN when it was not finite */
+    int is_best;           /* the run kept it, until a better one */
 };
 
 struct pare_training {
@@ -28,7 +29,7 @@ struct pare_training {
     size_t n_updates, updates_capacity;
     struct pare_training_score *scores;
     size_t n_scores, scores_capacity;
-    size_t best; /* index into scores: the first of the best */
+    size_t best; /* index into scores: what the run kept */
     uint64_t epochs;
 };
 

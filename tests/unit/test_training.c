@@ -10,16 +10,23 @@
 
 #define UPDATE(n, loss)                                                                  \
     "{\"kind\":\"update\",\"epoch\":1,\"update\":" #n ",\"loss\":" #loss "}\n"
-#define EVAL(n, accuracy, loss)                                                          \
+#define EVAL(n, accuracy, loss, best)                                                    \
     "{\"kind\":\"eval\",\"epoch\":2,\"update\":" #n ",\"dev_accuracy\":" #accuracy       \
-    ",\"dev_loss\":" #loss "}\n"
+    ",\"dev_loss\":" #loss ",\"best\":" #best "}\n"
 
-static const char whole[] = UPDATE(1, 0.75) UPDATE(2, 0.5) EVAL(2, 0.5, 0.7)
-    UPDATE(3, 0.25) UPDATE(5, 0.125) EVAL(
-        5, 0.9,
-        0.4) "{\"kind\":\"epoch\",\"epoch\":2,\"update\":5,\"loss\":0.4}\n" UPDATE(6,
-                                                                                   1e-3)
-        EVAL(6, 0.9, 0.3) EVAL(7, 0.8, null);
+/* clang-format off */
+static const char whole[] =
+    UPDATE(1, 0.75)
+    UPDATE(2, 0.5)
+    EVAL(2, 0.5, 0.7, true)
+    UPDATE(3, 0.25)
+    UPDATE(5, 0.125)
+    EVAL(5, 0.9, 0.4, true)
+    "{\"kind\":\"epoch\",\"epoch\":2,\"update\":5,\"loss\":0.4}\n"
+    UPDATE(6, 1e-3)
+    EVAL(6, 0.9, 0.3, true)
+    EVAL(7, 0.8, null, false);
+/* clang-format on */
 
 static enum pare_status read_text(const char *text, size_t length,
                                   struct pare_training *training,
@@ -46,8 +53,23 @@ Test(training, lines_become_losses_and_scores)
     cr_assert_eq(t.n_scores, 4);
     cr_assert_eq(t.scores[1].accuracy, 0.9);
     cr_assert(isnan(t.scores[3].loss));
-    cr_assert_eq(t.best, 2, "of equal accuracies the one of less loss");
+    cr_assert_eq(t.best, 2, "the last that the run kept");
     cr_assert_eq(t.epochs, 2);
+    pare_training_free(&t);
+}
+
+Test(training, what_a_run_does_not_count_is_not_its_best)
+{
+    static const char pruned[] = UPDATE(1, 0.75) EVAL(1, 0.95, 0.2, false)
+        UPDATE(2, 0.5) EVAL(2, 0.79, 0.4, true) UPDATE(3, 0.5) EVAL(3, 0.7, 0.4, false);
+    struct pare_training t;
+    struct pare_error error;
+    cr_assert_eq(read_text(pruned, sizeof pruned - 1, &t, &error), PARE_OK);
+    cr_assert_eq(t.best, 1);
+    pare_training_free(&t);
+    const size_t first = strlen(UPDATE(1, 0.75) EVAL(1, 0.95, 0.2, false));
+    cr_assert_eq(read_text(pruned, first, &t, &error), PARE_OK);
+    cr_assert_eq(t.best, 0);
     pare_training_free(&t);
 }
 
@@ -93,11 +115,11 @@ Test(training, what_is_no_line_of_a_run_is_named_with_its_number)
         {"{\"kind\":\"update\",\"update\":1,\"loss\":nan}\n", "run.jsonl:1: "},
         {"{\"kind\":7,\"update\":1,\"loss\":1}\n", "run.jsonl:1: \"kind\""},
         {"{\"kind\":\"other\",\"update\":1,\"loss\":1}\n", "kind \"other\", expected"},
-        {UPDATE(3, 0.7) EVAL(3, 1.5, 0.1), "run.jsonl:2: \"dev_accuracy\""},
+        {UPDATE(3, 0.7) EVAL(3, 1.5, 0.1, true), "run.jsonl:2: \"dev_accuracy\""},
         {UPDATE(3, 0.7) UPDATE(2, 0.6), "run.jsonl:2: update 2 behind update 3"},
         {UPDATE(3, 0.7) UPDATE(3, 0.6), "run.jsonl:2: update 3 behind update 3"},
-        {UPDATE(3, 0.7) EVAL(2, 0.5, 0.6), "run.jsonl:2: update 2 behind update 3"},
-        {EVAL(2, 0.5, 0.6), "no update of a training run"},
+        {UPDATE(3, 0.7) EVAL(2, 0.5, 0.6, true), "run.jsonl:2: update 2 behind update 3"},
+        {EVAL(2, 0.5, 0.6, true), "no update of a training run"},
         {"", "no update of a training run"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
