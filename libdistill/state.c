@@ -147,6 +147,36 @@ static enum pare_status previous_path(const char *path, char *out, struct pare_e
     return PARE_OK;
 }
 
+static int has_magic(const uint8_t *data, uint64_t size)
+{
+    return size >= MAGIC_BYTES && !memcmp(data, MAGIC, MAGIC_BYTES);
+}
+
+/* An empty file destroys nothing. */
+static enum pare_status check_one(const char *path, struct pare_error *err)
+{
+    struct pare_map map;
+    if (!pare_path_exists(path))
+        return PARE_OK;
+    PARE_TRY(pare_map_open(path, &map, err));
+    const int is_other = map.size && !has_magic(map.data, map.size);
+    pare_map_close(&map);
+    if (!is_other)
+        return PARE_OK;
+    return pare_fail(err, PARE_ERR_USAGE,
+                     "%s: this is not a resume file, and would be lost; choose another "
+                     "name for the resume file",
+                     path);
+}
+
+enum pare_status pare_state_check(const char *path, struct pare_error *err)
+{
+    char previous[MAX_PATH];
+    PARE_TRY(previous_path(path, previous, err));
+    PARE_TRY(check_one(path, err));
+    return check_one(previous, err);
+}
+
 enum pare_status pare_state_write(const char *path, const cJSON *identity,
                                   const cJSON *progress,
                                   const struct pare_state_array *arrays, size_t n_arrays,
@@ -154,6 +184,7 @@ enum pare_status pare_state_write(const char *path, const cJSON *identity,
 {
     char previous[MAX_PATH];
     PARE_TRY(previous_path(path, previous, err));
+    PARE_TRY(pare_state_check(path, err));
     char *text = header_text(identity, progress, arrays, n_arrays);
     if (!text)
         return no_memory(err);
@@ -180,6 +211,7 @@ enum pare_status pare_state_remove(const char *path, struct pare_error *err)
 {
     char previous[MAX_PATH];
     PARE_TRY(previous_path(path, previous, err));
+    PARE_TRY(pare_state_check(path, err));
     const char *const both[] = {path, previous};
     for (size_t i = 0; i < 2; i++)
         if (unlink(both[i]) && errno != ENOENT)
@@ -232,7 +264,7 @@ static enum pare_status open_state(const char *path, struct opened *state,
     PARE_TRY(pare_map_open(path, &state->map, err));
     const uint8_t *data = state->map.data;
     const uint64_t size = state->map.size;
-    if (size < HEADER_BYTES + 4 || memcmp(data, MAGIC, MAGIC_BYTES))
+    if (size < HEADER_BYTES + 4 || !has_magic(data, size))
         return pare_fail(err, PARE_ERR_INPUT, "%s: this is not a resume file", path);
     if (get_u32(data + 8) != VERSION)
         return pare_fail(err, PARE_ERR_INPUT,
@@ -251,41 +283,63 @@ static enum pare_status open_state(const char *path, struct opened *state,
     return check_arrays(state, path, err);
 }
 
-/* Same keys, same texts; a run of another version may have other keys. */
+/* The texts that both have under a key; a run of another version may have other keys. */
+static enum pare_status compare_key(const char *key, const cJSON *found,
+                                    const cJSON *expected, const char *path,
+                                    struct pare_error *err)
+{
+    const char *theirs =
+        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(found, key));
+    const char *ours =
+        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(expected, key));
+    if (ours && theirs && !strcmp(ours, theirs))
+        return PARE_OK;
+    return pare_fail(err, PARE_ERR_USAGE,
+                     "%s: cannot resume: the stopped run had %s %s, this one has %s; "
+                     "give the same options and files, or remove the resume file",
+                     path, key, theirs ? theirs : "(none)", ours ? ours : "(none)");
+}
+
 static enum pare_status compare_identity(const cJSON *found, const cJSON *expected,
                                          const char *path, struct pare_error *err)
 {
     const cJSON *item;
     cJSON_ArrayForEach(item, expected)
-    {
-        const char *ours = cJSON_GetStringValue(item);
-        const char *theirs =
-            cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(found, item->string));
-        if (ours && theirs && !strcmp(ours, theirs))
-            continue;
-        return pare_fail(err, PARE_ERR_USAGE,
-                         "%s: cannot resume: the stopped run had %s %s, this one has %s; "
-                         "give the same options and files, or remove the resume file",
-                         path, item->string, theirs ? theirs : "(none)",
-                         ours ? ours : "(none)");
-    }
+        PARE_TRY(compare_key(item->string, found, expected, path, err));
+    cJSON_ArrayForEach(item, found)
+        PARE_TRY(compare_key(item->string, found, expected, path, err));
     return PARE_OK;
 }
 
-static void copy_arrays(const struct opened *state, const struct pare_state_array *arrays,
-                        size_t n_arrays)
+static const struct pare_state_array *find_array(const struct pare_state_array *arrays,
+                                                 size_t n_arrays, const cJSON *item)
+{
+    for (size_t i = 0; i < n_arrays; i++)
+        if (!strcmp(arrays[i].name, item->string) &&
+            (double)arrays[i].count == item->valuedouble)
+            return &arrays[i];
+    return NULL;
+}
+
+static enum pare_status copy_arrays(const struct opened *state, const char *path,
+                                    const struct pare_state_array *arrays,
+                                    size_t n_arrays, struct pare_error *err)
 {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(state->json, "arrays");
     const cJSON *item;
     const uint8_t *data = state->map.data + state->data;
     cJSON_ArrayForEach(item, list)
     {
-        const uint64_t count = (uint64_t)item->valuedouble;
-        for (size_t i = 0; i < n_arrays; i++)
-            if (!strcmp(arrays[i].name, item->string) && arrays[i].count == count)
-                memcpy(arrays[i].data, data, (size_t)count * sizeof(float));
-        data += count * sizeof(float);
+        const struct pare_state_array *array = find_array(arrays, n_arrays, item);
+        if (!array)
+            return pare_fail(err, PARE_ERR_INPUT,
+                             "%s: the resume file has %.0f numbers of \"%.40s\", which "
+                             "this run does not expect",
+                             path, item->valuedouble, item->string);
+        memcpy(array->data, data, (size_t)array->count * sizeof(float));
+        data += array->count * sizeof(float);
     }
+    return PARE_OK;
 }
 
 enum pare_status pare_state_read(const char *path, const cJSON *identity,
@@ -321,7 +375,11 @@ enum pare_status pare_state_read(const char *path, const cJSON *identity,
                                from);
     }
     if (status == PARE_OK)
-        copy_arrays(&state, arrays, n_arrays);
+        status = copy_arrays(&state, from, arrays, n_arrays, err);
+    if (status != PARE_OK) {
+        cJSON_Delete(*progress);
+        *progress = NULL;
+    }
     close_state(&state);
     return status;
 }

@@ -24,6 +24,10 @@ struct pare_state_array {
     uint64_t count;
 };
 
+/* PARE_ERR_USAGE when PATH or PATH.prev is a file that is no resume file: writing and
+ * removing, which check this too, would destroy it. */
+enum pare_status pare_state_check(const char *path, struct pare_error *err) PARE_CHECKED;
+
 /* Replaces PATH atomically; the old one becomes PATH.prev. */
 enum pare_status pare_state_write(const char *path, const cJSON *identity,
                                   const cJSON *progress,
@@ -34,7 +38,7 @@ enum pare_status pare_state_write(const char *path, const cJSON *identity,
  * generation that is whole. *progress = NULL and PARE_OK when there is no file at all.
  * An array the file does not have stays as it is. PARE_ERR_USAGE when its identity
  * differs from `identity`, naming the field and both values; PARE_ERR_INPUT when what is
- * there is damaged. *fell_back: the newest was damaged or missing. */
+ * there is damaged or has other arrays. *fell_back: the newest was damaged or missing. */
 enum pare_status pare_state_read(const char *path, const cJSON *identity,
                                  cJSON **progress, const struct pare_state_array *arrays,
                                  size_t n_arrays, int *fell_back,

@@ -98,8 +98,7 @@ static enum pare_status add_options(cJSON *object, const struct pare_train_optio
     PARE_TRY(add_count(object, "seed", o->seed, err));
     PARE_TRY(add_count(object, "evaluation every", o->eval_every, err));
     PARE_TRY(add_count(object, "patience", o->patience, err));
-    if (o->loss_identity)
-        PARE_TRY(add(object, "loss", o->loss_identity, err));
+    PARE_TRY(add(object, "loss", o->loss_identity ? o->loss_identity : "labels", err));
     return add(object, "keep", o->keep == PARE_KEEP_BEST ? "best" : "last", err);
 }
 

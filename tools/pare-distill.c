@@ -151,12 +151,6 @@ static enum pare_status start_student(struct work *w)
 static enum pare_status ask_teacher(struct work *w)
 {
     int computed;
-    const int n = w->o->cache
-                      ? snprintf(w->cache, sizeof w->cache, "%s", w->o->cache)
-                      : snprintf(w->cache, sizeof w->cache, "%s.teacher", w->cli->output);
-    if (n < 0 || (size_t)n >= sizeof w->cache)
-        return pare_fail(w->err, PARE_ERR_USAGE,
-                         "the path of the teacher's cache is too long");
     PARE_TRY(pare_distiller_new(&w->loss, &w->config, &w->model->config, &w->distiller,
                                 w->err));
     const struct pare_teacher_wants wants = pare_distiller_wants(w->distiller);
@@ -280,15 +274,31 @@ static void tell_start(const struct work *w)
         student->layers, student->hidden, w->params->start[w->params->n_model]);
 }
 
+static enum pare_status check_paths(struct work *w)
+{
+    const struct options *o = w->o;
+    const int n = o->cache
+                      ? snprintf(w->cache, sizeof w->cache, "%s", o->cache)
+                      : snprintf(w->cache, sizeof w->cache, "%s.teacher", w->cli->output);
+    if (n < 0 || (size_t)n >= sizeof w->cache)
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "the path of the teacher's cache is too long");
+    PARE_TRY(train_options_state(&o->training, w->cli->output, w->state, w->err));
+    const char *const reads[] = {w->cli->operands[0], o->train, o->dev,
+                                 o->transfer.unlabelled, o->distill.init};
+    const char *const writes[] = {w->cli->output, w->state, o->training.metrics,
+                                  w->cache};
+    return train_options_paths(reads, 5, writes, 4, w->err);
+}
+
 static enum pare_status distill(struct work *w)
 {
-    const struct train_options *training = &w->o->training;
     char *identity;
+    PARE_TRY(check_paths(w));
     PARE_TRY(open_teacher(w));
     PARE_TRY(read_data(w));
     PARE_TRY(goes_on(w) ? load_student(w) : start_student(w));
     train_compress_start(&w->compress, w->params);
-    PARE_TRY(train_options_state(training, w->cli->output, w->state, w->err));
     PARE_TRY(ask_teacher(w));
     tell_start(w);
     PARE_TRY(loss_identity(w, &identity));

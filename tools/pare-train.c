@@ -249,14 +249,24 @@ static enum pare_status write_container(struct work *w,
 /* --- The program ----------------------------------------------------------------------
  */
 
+static enum pare_status check_paths(struct work *w)
+{
+    const struct options *o = w->o;
+    PARE_TRY(train_options_state(&o->training, w->cli->output, w->state, w->err));
+    const char *const reads[] = {o->train, o->dev, o->config, o->vocab,
+                                 w->cli->operand_count ? w->cli->operands[0] : NULL};
+    const char *const writes[] = {w->cli->output, w->state, o->training.metrics};
+    return train_options_paths(reads, 5, writes, 3, w->err);
+}
+
 static enum pare_status train(struct work *w)
 {
     struct pare_train_result result;
+    PARE_TRY(check_paths(w));
     PARE_TRY(open_start(w));
     PARE_TRY(read_data(w));
     PARE_TRY(make_params(w));
     const struct train_options *training = &w->o->training;
-    PARE_TRY(train_options_state(training, w->cli->output, w->state, w->err));
     tell_start(w);
     train_compress_start(&w->compress, w->params);
     struct pare_train_options options =

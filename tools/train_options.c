@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libdistill/state.h"
+#include "runtime/base/file.h"
+
 const char *const train_keep_words[] = {"best", "last", NULL};
 const char *const train_precision_words[] = {"fp32", "bf16", NULL};
 const char *const train_schedule_words[] = {"linear", "cosine", "constant", NULL};
@@ -35,10 +38,35 @@ enum pare_status train_options_state(const struct train_options *o, const char *
                              "--resume needs a resume file, --state none forbids one");
         return PARE_OK;
     }
+    if (!o->state && !output)
+        return PARE_OK;
     int n = o->state ? snprintf(path, TRAIN_PATH_SIZE, "%s", o->state)
                      : snprintf(path, TRAIN_PATH_SIZE, "%s.state", output);
     if (n < 0 || n >= TRAIN_PATH_SIZE)
         return pare_fail(err, PARE_ERR_USAGE, "the path of the resume file is too long");
+    return pare_state_check(path, err);
+}
+
+static int is_path(const char *path)
+{
+    return path && *path;
+}
+
+enum pare_status train_options_paths(const char *const *reads, size_t n_reads,
+                                     const char *const *writes, size_t n_writes,
+                                     struct pare_error *err)
+{
+    for (size_t i = 0; i < n_writes; i++) {
+        if (!is_path(writes[i]))
+            continue;
+        for (size_t j = 0; j < n_reads; j++)
+            if (is_path(reads[j]))
+                PARE_TRY(pare_refuse_same_file(reads[j], writes[i], err));
+        for (size_t j = 0; j < i; j++)
+            if (is_path(writes[j]) && !strcmp(writes[i], writes[j]))
+                return pare_fail(err, PARE_ERR_USAGE,
+                                 "%s: two outputs cannot have the same name", writes[i]);
+    }
     return PARE_OK;
 }
 

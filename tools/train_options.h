@@ -87,9 +87,15 @@ extern const char *const train_schedule_words[];
 struct train_options train_options_default(void);
 
 /* Path of the resume file, for an output at `output`: empty with --state none, which
- * --resume contradicts (PARE_ERR_USAGE). */
+ * --resume contradicts (PARE_ERR_USAGE, also for a file there that is none). */
 enum pare_status train_options_state(const struct train_options *o, const char *output,
                                      char path[TRAIN_PATH_SIZE],
+                                     struct pare_error *err) PARE_CHECKED;
+
+/* Refuses what a run writes that is the same file as something it reads, or writes
+ * under another name (PARE_ERR_USAGE). NULL and empty paths are skipped. */
+enum pare_status train_options_paths(const char *const *reads, size_t n_reads,
+                                     const char *const *writes, size_t n_writes,
                                      struct pare_error *err) PARE_CHECKED;
 
 /* Puts --dropout into a model's config. */

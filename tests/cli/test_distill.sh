@@ -110,7 +110,8 @@ check 0 "computed" pare-distill s.gguf $short --layers 1 --cache cache -o c3.ggu
 check 0 "to 300 texts, computed" pare-distill s.gguf --train data/train.tsv \
     --epochs 1 --layers 1 --cache cache -o c3.gguf
 check 2 "no teacher cache" pare-distill t.gguf $short --cache data/train.tsv -o c4.gguf
-check 2 "no teacher cache" pare-distill t.gguf $short --cache t.gguf -o c4.gguf
+check 2 "t.gguf: the output is the same file as the input t.gguf" \
+    pare-distill t.gguf $short --cache t.gguf -o c4.gguf
 check 5 "" pare-distill t.gguf $short --cache nowhere/cache -o c4.gguf
 
 # A student goes on learning, or begins from nothing; a quantised teacher teaches too.
