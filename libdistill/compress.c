@@ -74,7 +74,12 @@ static int is_tokens(const struct pare_params *params, size_t slot)
 static enum pare_status refresh(struct pare_compressed *c, int tokens,
                                 struct pare_error *err)
 {
-    for (size_t slot = 0; c->compressor && slot < c->params->plan.count; slot++)
+    const struct pare_compressor *compressor = c->compressor;
+    if (!compressor)
+        return PARE_OK;
+    if (compressor->measure)
+        compressor->measure(compressor->context, c->params->value, c->params->start);
+    for (size_t slot = 0; slot < c->params->plan.count; slot++)
         if (tokens || !is_tokens(c->params, slot))
             PARE_TRY(apply_rows(c, slot, 0, rows_of(c->params, slot), err));
     return PARE_OK;

@@ -101,7 +101,7 @@ static enum pare_status add_extras(struct pare_params *params,
         struct pare_slot *slot = &slots[plan->count + i];
         *slot = (struct pare_slot){
             .role = extras[i].decays ? PARE_ROLE_HEAD : PARE_ROLE_BIAS,
-            .layer = -1,
+            .layer = extras[i].of ? slots[extras[i].of - 1].layer : -1,
             .n_dims = 2,
             .shape = {extras[i].rows, extras[i].columns},
         };

@@ -31,6 +31,7 @@ struct pare_extra {
     char name[PARE_NAME_SIZE]; /* begins with "train.": no tensor of a model does */
     uint64_t rows, columns;
     int decays; /* weight decay applies */
+    size_t of; /* 1 + the model's slot it belongs to, whose layer's rate it takes; or 0 */
 };
 
 struct pare_params {

@@ -45,12 +45,12 @@ float pare_schedule_rate(enum pare_schedule schedule, float peak, uint64_t warmu
 /* --- Over depth ------------------------------------------------------------------- */
 
 /* 0 for what stands on the blocks, 1 for the last block .. L for the first, L + 1 for the
- * embeddings. */
+ * embeddings. An extra's layer is that of what it belongs to. */
 static uint32_t depth_of(const struct pare_params *params, size_t slot)
 {
     const uint32_t L = params->config.layers;
     const struct pare_slot *s = &params->plan.slots[slot];
-    if (slot >= params->n_model || pare_slot_is_head(s))
+    if (pare_slot_is_head(s) || (slot >= params->n_model && s->layer < 0))
         return 0;
     return s->layer < 0 ? L + 1 : L - (uint32_t)s->layer;
 }

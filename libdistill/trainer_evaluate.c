@@ -25,7 +25,7 @@ static int is_settled(const struct pare_trainer *t)
 {
     const struct pare_compressor *compressor = t->options->compressor;
     return !compressor ||
-           (double)t->at.updates > compressor->settled * (double)t->updates;
+           t->at.updates > pare_compressor_last_change(compressor->settled, t->updates);
 }
 
 static void note_score(struct pare_trainer *t, const struct pare_score *score)

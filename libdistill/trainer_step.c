@@ -108,6 +108,8 @@ static enum pare_status begin_compression(struct pare_trainer *t)
     if (compressor && compressor->begin)
         PARE_TRY(compressor->begin(compressor->context, t->params->value,
                                    t->params->start, t->at.updates, t->updates, t->err));
+    if (compressor && compressor->measures_tokens)
+        pare_optimizer_settle(t->optimizer);
     return pare_compressed_refresh(&t->compressed, t->err);
 }
 

@@ -32,10 +32,10 @@ double pare_masks_schedule(const struct pare_masks_options *options, uint64_t t,
                            uint64_t n)
 {
     const double at = (double)t / (double)n;
+    if (at >= options->end || t >= pare_compressor_last_change(options->end, n))
+        return options->sparsity;
     if (at < options->begin)
         return 0;
-    if (at >= options->end)
-        return options->sparsity;
     const double left = 1 - (at - options->begin) / (options->end - options->begin);
     return options->sparsity * (1 - left * left * left);
 }
@@ -130,11 +130,11 @@ static void draw(struct pare_masks *masks, size_t slot, const float *v, size_t z
 /* The mask is drawn every so many updates while it grows, and where growth ends. */
 static int is_due(const struct pare_masks_options *o, uint64_t t, uint64_t n)
 {
-    const uint64_t first = (uint64_t)ceil(o->begin * (double)n);
-    const uint64_t last = (uint64_t)ceil(o->end * (double)n);
+    const uint64_t first = pare_compressor_last_change(o->begin, n);
+    const uint64_t last = pare_compressor_last_change(o->end, n);
     if (o->sparsity <= 0 || t < first || t > last)
         return 0;
-    return t == last || t + 1 == n || t % o->every == 0;
+    return t == last || t % o->every == 0;
 }
 
 static enum pare_status begin(void *context, const float *values, const size_t *start,

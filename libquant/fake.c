@@ -31,11 +31,9 @@ static int wants_mean(const struct pare_scheme_item *item)
 
 /* --- The compressor --------------------------------------------------------------- */
 
-static enum pare_status begin(void *context, const float *values, const size_t *start,
-                              uint64_t update, uint64_t updates, struct pare_error *err)
+static void measure(void *context, const float *values, const size_t *start)
 {
     struct pare_fake *fake = context;
-    (void)update, (void)updates, (void)err;
     for (size_t i = 0; i < fake->plan->count; i++) {
         double sum = 0;
         if (!fake->covers[i] || !wants_mean(&fake->items[i]))
@@ -44,7 +42,6 @@ static enum pare_status begin(void *context, const float *values, const size_t *
         pare_grid_magnitude(values + start[i], (size_t)shape[0], (size_t)shape[1], &sum);
         fake->mean[i] = (float)(sum / ((double)shape[0] * (double)shape[1]));
     }
-    return PARE_OK;
 }
 
 static enum pare_status apply(void *context, size_t slot, size_t first, size_t n,
@@ -131,8 +128,9 @@ static enum pare_status learn(struct pare_fake *fake, size_t slot, struct pare_e
     const size_t extra = fake->compressor.n_extras++;
     fake->extra_of[slot] = extra;
     fake->extras[extra] = (struct pare_compressor_extra){
-        .rows = scales->N, .columns = columns, .start = ones};
-    snprintf(fake->extras[extra].name, PARE_NAME_SIZE, "train.scale.%zu", slot);
+        .slot = slot, .rows = scales->N, .columns = columns, .start = ones};
+    snprintf(fake->extras[extra].name, PARE_NAME_SIZE, "train.scale.%.*s",
+             PARE_NAME_SIZE - 13, s->name);
     return PARE_OK;
 }
 
@@ -160,16 +158,22 @@ static enum pare_status set_up(struct pare_fake *fake, int learned,
         .context = fake,
         .covers = fake->covers,
         .input_group = fake->input_group,
-        .begin = begin,
+        .measure = measure,
         .apply = apply,
         .extras = fake->extras,
     };
     for (size_t i = 0; i < fake->plan->count; i++) {
         fake->covers[i] = (uint8_t)is_covered(fake, i);
         fake->input_group[i] = input_group(fake, i);
+        if (fake->covers[i] && fake->plan->slots[i].role == PARE_ROLE_EMBEDDING)
+            fake->compressor.measures_tokens |= wants_mean(&fake->items[i]);
         if (learned && is_learnable(fake, i))
             PARE_TRY(learn(fake, i, err));
     }
+    if (learned && !fake->compressor.n_extras)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "there are no scales to learn: only linear layers in symmetric "
+                         "groups (int2 to int6) have some");
     if (fake->compressor.n_extras) {
         fake->compressor.backward = backward;
         fake->compressor.placed = placed;

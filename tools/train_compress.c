@@ -106,7 +106,8 @@ size_t train_compress_extras(struct train_compress *q, struct pare_extra *extras
     const struct pare_compressor *compressor = train_compress_compressor(q);
     for (size_t i = 0; compressor && i < compressor->n_extras; i++) {
         const struct pare_compressor_extra *from = &compressor->extras[i];
-        extras[n] = (struct pare_extra){.rows = from->rows, .columns = from->columns};
+        extras[n] = (struct pare_extra){
+            .rows = from->rows, .columns = from->columns, .of = from->slot + 1};
         memcpy(extras[n++].name, from->name, sizeof from->name);
     }
     return n;

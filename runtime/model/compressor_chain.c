@@ -18,6 +18,17 @@ static enum pare_status begin(void *context, const float *values, const size_t *
     return begin_one(chain->second, values, start, update, updates, err);
 }
 
+/* The second reads what the first has not touched: it may measure only what the first
+ * does not cover. */
+static void measure(void *context, const float *values, const size_t *start)
+{
+    const struct pare_compressor_chain *chain = context;
+    if (chain->first->measure)
+        chain->first->measure(chain->first->context, values, start);
+    if (chain->second->measure)
+        chain->second->measure(chain->second->context, values, start);
+}
+
 static enum pare_status apply(void *context, size_t slot, size_t first, size_t n,
                               const float *v, float *w, struct pare_error *err)
 {
@@ -89,6 +100,8 @@ enum pare_status pare_compressor_chain_init(struct pare_compressor_chain *chain,
         .context = chain,
         .input_group = second->input_group,
         .begin = begin,
+        .measure = measure,
+        .measures_tokens = first->measures_tokens || second->measures_tokens,
         .apply = apply,
         .backward = backward,
         .placed = placed,

@@ -91,6 +91,53 @@ done
 pare-train $squeeze --checkpoint-every 2 -o again.gguf --resume 2>/dev/null ||
     fail "compressed and killed: not resumed"
 cmp squeezed.gguf again.gguf || fail "compressed, killed and resumed: other bytes"
+# Without the compression of the stopped run it does not go on.
+pare-train $squeeze --checkpoint-every 2 -o stopped.gguf --metrics stopped.jsonl \
+    2>/dev/null &
+job=$!
+wait_for_lines stopped.jsonl 9 $job && kill -9 $job 2>/dev/null
+wait $job 2>/dev/null
+check 2 "cannot resume: the stopped run had loss {" \
+    pare-train $start $data --epochs 3 -q --resume -o stopped.gguf
+
+# The scale of a whole tensor: late rows of the embedding, which a checkpoint catches up,
+# count; and what is scored is what is stored.
+ternary="$start $data --epochs 3 --qat ternary --ema 0.9 -q"
+check 0 - pare-train $ternary -o ternary.gguf --metrics ternary.jsonl
+check 0 - pare-train $ternary --checkpoint-every 1 -o often.gguf
+cmp ternary.gguf often.gguf || fail "ternary: the bytes depend on the checkpoints"
+check 0 "" pare-eval ternary.gguf --no-latency --data data/dev.tsv --json ternary.json
+scored=$(sed -n 's/.*"dev_accuracy":\([0-9.]*\),.*"best":true.*/\1/p' ternary.jsonl | tail -1)
+grep -q "\"accuracy\":[[:space:]]*$scored\b" ternary.json ||
+    fail "scored $scored, but the file: $(grep '"accuracy"' ternary.json)"
+check 2 "no scales to learn" pare-train $ternary --learn-scales -o d.gguf
+
+# What was scored before the mask is complete, behind update 13 of 19, is not kept; and a
+# run of one update prunes too.
+check 0 - pare-train $start $data --epochs 1 --sparsity 0.9 --eval-every 1 -q \
+    -o light.gguf --metrics light.jsonl
+grep '"kind":"eval"' light.jsonl >evals.jsonl
+[ "$(head -13 evals.jsonl | grep -c '"best":true')" -eq 0 ] ||
+    fail "weights from before the last mask were kept"
+[ "$(tail -6 evals.jsonl | grep -c '"best":true')" -gt 0 ] || fail "nothing was kept"
+check 0 - pare-train $start $data --epochs 1 --batch 300 --sparsity 0.9 -q -o one.gguf
+pare-inspect --json -s one.gguf | tr -d '\n\t' |
+    grep -q '"name":"blk.0.ffn_up.weight"[^}]*"zeros":4147' || # nine tenths of 96 x 48
+    fail "one update: $(pare-inspect -s one.gguf | grep ffn_up)"
+
+# What would destroy a file is refused before anything is read.
+cp data/dev.tsv dev.copy
+check 2 "dev.tsv: this is not a resume file" \
+    pare-train $start $data --state data/dev.tsv -o d.gguf
+check 2 "train.tsv: the output is the same file as the input" \
+    pare-train $start $data --metrics data/train.tsv -o d.gguf
+check 2 "train.tsv: the output is the same file as the input" \
+    pare-train $start $data -o data/train.tsv
+check 2 "d.gguf: two outputs cannot have the same name" \
+    pare-train $start $data --state d.gguf -o d.gguf
+cmp data/dev.tsv dev.copy || fail "a file named as --state was changed"
+absent d.gguf data/dev.tsv.prev
+
 check 2 "without --qat" pare-train $start $data --group-size 64 -o d.gguf
 check 2 "pruned ternary" pare-train $start $data --qat ternary --sparsity 0.5 -o d.gguf
 check 0 - pare-train $start $data --epochs 3 --sparsity 0.75 -q -o sparse.gguf
