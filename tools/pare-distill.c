@@ -39,6 +39,7 @@ struct work {
     struct pare_distiller *distiller;
     struct pare_teacher *teacher;
     struct train_log log;
+    struct pare_output *lock;
     char cache[TRAIN_PATH_SIZE], state[TRAIN_PATH_SIZE];
     const char *names[PARE_MAX_LABELS];
     struct pare_error *err;
@@ -295,6 +296,7 @@ static enum pare_status distill(struct work *w)
 {
     char *identity;
     PARE_TRY(check_paths(w));
+    PARE_TRY(train_options_lock(w->cli->output, &w->lock, w->err));
     PARE_TRY(open_teacher(w));
     PARE_TRY(read_data(w));
     PARE_TRY(goes_on(w) ? load_student(w) : start_student(w));
@@ -320,6 +322,7 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
     pare_params_free(w.params);
     train_compress_free(&w.compress);
     transfer_data_free(&w.transfer);
+    pare_output_abort(w.lock);
     train_data_free(&w.train);
     train_data_free(&w.dev);
     pare_model_free(w.model);

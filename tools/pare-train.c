@@ -32,6 +32,7 @@ struct work {
     char *identity; /* of the format, for the resume file; NULL: floats */
     struct pare_params *params;
     struct train_log log;
+    struct pare_output *lock;
     char state[TRAIN_PATH_SIZE]; /* path of the resume file, empty: none */
     const char *names[PARE_MAX_LABELS];
     struct pare_error *err;
@@ -263,6 +264,7 @@ static enum pare_status train(struct work *w)
 {
     struct pare_train_result result;
     PARE_TRY(check_paths(w));
+    PARE_TRY(train_options_lock(w->cli->output, &w->lock, w->err));
     PARE_TRY(open_start(w));
     PARE_TRY(read_data(w));
     PARE_TRY(make_params(w));
@@ -295,6 +297,7 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
     /* After a failure that one is reported, not what closing the metrics says. */
     enum pare_status closed = train_log_close(&w.log, status == PARE_OK ? err : NULL);
     status = status == PARE_OK ? closed : status;
+    pare_output_abort(w.lock);
     train_data_free(&w.train);
     train_data_free(&w.dev);
     pare_params_free(w.params);

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "libdistill/state.h"
-#include "runtime/base/file.h"
 
 const char *const train_keep_words[] = {"best", "last", NULL};
 const char *const train_precision_words[] = {"fp32", "bf16", NULL};
@@ -68,6 +67,19 @@ enum pare_status train_options_paths(const char *const *reads, size_t n_reads,
                                  "%s: two outputs cannot have the same name", writes[i]);
     }
     return PARE_OK;
+}
+
+enum pare_status train_options_lock(const char *output, struct pare_output **lock,
+                                    struct pare_error *err)
+{
+    char path[TRAIN_PATH_SIZE];
+    *lock = NULL;
+    if (!output)
+        return PARE_OK;
+    int n = snprintf(path, sizeof path, "%s.run", output);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return pare_fail(err, PARE_ERR_USAGE, "the path of the output is too long");
+    return pare_output_open(path, lock, err); /* a file that is never to appear */
 }
 
 void train_options_dropout(const struct train_options *o, struct pare_config *config)

@@ -6,6 +6,7 @@
 #define PARE_TOOLS_TRAIN_OPTIONS_H
 
 #include "libdistill/trainer.h"
+#include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "tools/cli.h"
 
@@ -97,6 +98,11 @@ enum pare_status train_options_state(const struct train_options *o, const char *
 enum pare_status train_options_paths(const char *const *reads, size_t n_reads,
                                      const char *const *writes, size_t n_writes,
                                      struct pare_error *err) PARE_CHECKED;
+
+/* Holds OUTPUT.run.lock until pare_output_abort(*lock), which is NULL for no output: a
+ * second run with that output would use the first one's files, and is PARE_ERR_LOCKED. */
+enum pare_status train_options_lock(const char *output, struct pare_output **lock,
+                                    struct pare_error *err) PARE_CHECKED;
 
 /* Puts --dropout into a model's config. */
 void train_options_dropout(const struct train_options *o, struct pare_config *config);

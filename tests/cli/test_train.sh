@@ -155,15 +155,18 @@ check 0 - pare-train -q $start --train easy.tsv --epochs 1 --resume \
 [ "$(grep -c . again.jsonl)" -eq 5 ] && ! grep -q 999 again.jsonl ||
     fail "--resume without a resume file: old metrics are there"
 
-# SIGTERM: a resume file and exit code 143.
+# SIGTERM: a resume file and exit code 143. Meanwhile the output is taken.
 pare-train $start $data --epochs 200 --threads 1 -q -o term.gguf --metrics term.jsonl \
     2>term.txt &
 job=$!
 wait_for_lines term.jsonl 5 $job
+check 6 "term.gguf.run: another process is writing this file" \
+    pare-train $start $data --epochs 1 -o term.gguf
 kill $job
 wait $job
 [ $? -eq 143 ] || fail "SIGTERM: exit code is not 143"
 grep -q "resumes from term.gguf.state" term.txt || fail "SIGTERM: no word of the resume file"
+absent term.gguf.run term.gguf.run.lock
 [ -f term.gguf.state ] && [ ! -f term.gguf ] || fail "SIGTERM: resume file or no output"
 check 2 "had learning rate 0.002, this one has 0.003" \
     pare-train $start $data --epochs 200 --lr 3e-3 -o term.gguf --resume
