@@ -22,7 +22,7 @@ struct job {
     float *cost;    /* [K]: of inputs, for early grids */
     float *Q;
     uint8_t *codes; /* [N, K] */
-    const struct pare_stored *stored;
+    const struct pare_target_data *stored;
     struct pare_quant_error *errors; /* [N] */
     double *loss;                    /* [N] */
 };
@@ -240,7 +240,7 @@ struct pare_gptq_options pare_gptq_defaults(const struct pare_target *target)
 enum pare_status pare_gptq(const struct pare_quant_rows *rows,
                            const struct pare_factor *factor,
                            const struct pare_gptq_options *options, float *Q,
-                           const struct pare_stored *stored,
+                           const struct pare_target_data *stored,
                            struct pare_gptq_report *report, struct pare_arena *scratch,
                            struct pare_error *err)
 {

@@ -46,7 +46,7 @@ struct pare_gptq_report {
 enum pare_status pare_gptq(const struct pare_quant_rows *rows,
                            const struct pare_factor *factor,
                            const struct pare_gptq_options *options, float *Q,
-                           const struct pare_stored *stored,
+                           const struct pare_target_data *stored,
                            struct pare_gptq_report *report, struct pare_arena *scratch,
                            struct pare_error *err) PARE_CHECKED;
 

@@ -65,7 +65,7 @@ struct pare_lattice pare_target_lattice(const struct pare_target *target)
 
 static void store_groups(const struct pare_target *target, size_t row, size_t K,
                          const uint8_t *codes, const float *scale, const float *offset,
-                         size_t stride, const struct pare_stored *out)
+                         size_t stride, const struct pare_target_data *out)
 {
     const int bits = target->grid.bits;
     const size_t n = K / pare_target_group(target, K);
@@ -94,7 +94,7 @@ static void store_block(enum pare_dtype type, const uint8_t *q, float scale, flo
 
 void pare_target_store_row(const struct pare_target *target, size_t row, size_t K,
                            const uint8_t *codes, const float *scale, const float *offset,
-                           size_t stride, const struct pare_stored *out)
+                           size_t stride, const struct pare_target_data *out)
 {
     if (target->kind == PARE_TARGET_GROUPS) {
         store_groups(target, row, K, codes, scale, offset, stride, out);

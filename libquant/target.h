@@ -52,7 +52,7 @@ struct pare_lattice {
 struct pare_lattice pare_target_lattice(const struct pare_target *target);
 
 /* Where the stored form goes: as in docs/FORMAT.md. */
-struct pare_stored {
+struct pare_target_data {
     unsigned char *data;  /* codes [N, K b / 8], or blocks, or I8 [N, K] */
     unsigned char *scale; /* F16 [N, groups]; I8: F32 [N]; blocks: not used */
     uint8_t *zero;        /* [N, groups] of an asymmetric grid; else not used */
@@ -62,7 +62,7 @@ struct pare_stored {
  * apart). */
 void pare_target_store_row(const struct pare_target *target, size_t row, size_t K,
                            const uint8_t *codes, const float *scale, const float *offset,
-                           size_t stride, const struct pare_stored *out);
+                           size_t stride, const struct pare_target_data *out);
 
 #ifdef __cplusplus
 }

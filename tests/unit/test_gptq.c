@@ -31,7 +31,7 @@ static struct pare_gptq_options plain_options(struct pare_target target)
 /* Q, to be freed; report may be NULL. */
 static float *solve(const struct problem *p, const struct pare_factor *factor,
                     const struct pare_gptq_options *options,
-                    const struct pare_stored *stored, struct pare_gptq_report *report)
+                    const struct pare_target_data *stored, struct pare_gptq_report *report)
 {
     struct pare_arena scratch = {0};
     struct pare_error err;
@@ -336,7 +336,7 @@ Test(gptq, the_report_is_what_the_weights_cost)
 /* --- What is stored --- */
 
 struct bytes {
-    struct pare_stored stored;
+    struct pare_target_data stored;
     size_t data, scale, zero;
 };
 
