@@ -77,10 +77,14 @@ static void print_plan(const struct quantize_work *w)
 
 /* --- Metadata --- */
 
-static cJSON *options_json(const struct quantize_options *o)
+static cJSON *options_json(const struct quantize_work *w)
 {
+    const struct quantize_options *o = w->o;
     cJSON *json = cJSON_CreateObject();
-    if (json && scheme_options_history(&o->format, json))
+    if (json && scheme_options_history(&o->format, json) &&
+        (!w->calibration.samples ||
+         (solver_options_history(&o->solver, json) &&
+          calibration_history(&w->calibration, &o->calibration, w->cli->seed, json))))
         return json;
     cJSON_Delete(json);
     return NULL;
@@ -96,7 +100,7 @@ static enum pare_status make_meta(const struct quantize_work *w, const char *sha
         PARE_TRY(pare_meta_copy_value(meta, &from->values[i], w->err));
     PARE_TRY(pare_file_type_set(meta, pare_scheme_type(scheme, PARE_F32), w->err));
     PARE_TRY(pare_meta_set_string(meta, "pare.scheme", name, strlen(name), w->err));
-    cJSON *options = options_json(w->o);
+    cJSON *options = options_json(w);
     if (!options)
         return pare_fail_memory(w->err, sizeof(cJSON));
     enum pare_status status =
@@ -139,6 +143,17 @@ static struct pare_quant_error all_errors(const struct quantize_work *w)
     return all;
 }
 
+/* Output errors are mean squares over rows and outputs. */
+static int add_solved_json(const struct quantize_solved *solved, cJSON *row)
+{
+    return cJSON_AddNumberToObject(row, "output_error", solved->loss) &&
+           cJSON_AddNumberToObject(row, "output_error_rtn", solved->rtn) &&
+           cJSON_AddNumberToObject(row, "damping", solved->damping) &&
+           cJSON_AddNumberToObject(row, "escalations", solved->escalations) &&
+           cJSON_AddNumberToObject(row, "dead_inputs", (double)solved->dead) &&
+           (!solved->fallback || cJSON_AddTrueToObject(row, "solver_fallback"));
+}
+
 static int add_tensor_json(const struct quantize_work *w, size_t i, cJSON *list)
 {
     cJSON *row = cJSON_CreateObject();
@@ -158,14 +173,15 @@ static int add_tensor_json(const struct quantize_work *w, size_t i, cJSON *list)
     return cJSON_AddNumberToObject(row, "relative_error",
                                    pare_quant_error_relative(&w->errors[i])) &&
            cJSON_AddNumberToObject(row, "largest_error", w->errors[i].largest) &&
-           (!w->items[i].fallback || cJSON_AddTrueToObject(row, "fallback"));
+           (!w->items[i].fallback || cJSON_AddTrueToObject(row, "fallback")) &&
+           (!w->solved || !w->solved[i].done || add_solved_json(&w->solved[i], row));
 }
 
 static enum pare_status write_report(const struct quantize_work *w, const char *sha256)
 {
     const struct totals t = add_up(w);
     const struct pare_quant_error all = all_errors(w);
-    cJSON *json = cJSON_CreateObject(), *options = options_json(w->o);
+    cJSON *json = cJSON_CreateObject(), *options = options_json(w);
     int made = json && options &&
                cJSON_AddStringToObject(json, "tool", "pare-quantize") &&
                cJSON_AddStringToObject(json, "version", PARE_VERSION) &&
@@ -218,9 +234,10 @@ static enum pare_status quantize(struct quantize_work *w)
 {
     char sha256[65];
     PARE_TRY(decide(w));
+    PARE_TRY(quantize_prepare(w));
     if (w->o->dry_run) {
         print_plan(w);
-        return PARE_OK;
+        return w->calibration.samples ? quantize_costs(w) : PARE_OK;
     }
     PARE_TRY(pare_ckpt_refuse_output(w->stored.ckpt, w->cli->output, w->err));
     tell_fallbacks(w);
@@ -243,19 +260,26 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
         return pare_fail(err, PARE_ERR_USAGE, "-o OUTPUT is needed, or --dry-run");
     PARE_TRY(pare_stored_open_container(cli->operands[0], &w.stored, err));
     enum pare_status status = quantize(&w);
+    calibration_free(&w.calibration);
     pare_stored_close(&w.stored);
     return status;
 }
 
 int main(int argc, char **argv)
 {
-    struct quantize_options o = {.format = scheme_options_default()};
+    struct quantize_options o = {.format = scheme_options_default(),
+                                 .solver = solver_options_default()};
     const struct pare_cli_option options[] = {
         PARE_CLI_CHOICE('s', "scheme", "SCHEME", &o.format.scheme, pare_scheme_names,
                         "number format of the matrices"),
         SCHEME_OPTIONS(&o.format),
+        CALIBRATION_OPTIONS(&o.calibration),
+        SOLVER_OPTIONS(&o.solver),
         PARE_CLI_FLAG('n', "dry-run", &o.dry_run,
-                      "print each tensor's planned type and size, write nothing"),
+                      "print each tensor's planned type and size, and with "
+                      "--calibration the memory and time that will be needed; write "
+                      "nothing"),
+        PARE_CLI_FLAG(0, "plan", &o.dry_run, "the same as --dry-run"),
         PARE_CLI_STRING(0, "json", "FILE", &o.json,
                         "write sizes and errors of all tensors to FILE"),
         PARE_CLI_END,
@@ -267,6 +291,10 @@ int main(int argc, char **argv)
         {"pare-quantize sst2.gguf -s int4 --group-size 128 --embeddings int8 -o "
          "sst2-int4.gguf",
          "4-bit weights that run in integer arithmetic, one scale for 128 of them."},
+        {"pare-quantize sst2.gguf -s int3 --group-size 128 --calibration train.tsv -o "
+         "sst2-int3.gguf",
+         "3-bit weights, chosen so that the layers' outputs for that text change "
+         "little."},
         {"pare-quantize sst2.gguf -s q4_0 --embeddings q8_0 --skip 'cls.*' -o "
          "sst2-q4.gguf",
          "4-bit weights, 8-bit embeddings, an untouched head."},
@@ -279,13 +307,21 @@ int main(int argc, char **argv)
         .summary = "Stores the weights of a container with fewer bits.",
         .usage = "[options] --scheme SCHEME INPUT.gguf -o OUTPUT.gguf",
         .description =
-            "Weights are rounded to the nearest value of the format. int8 keeps one "
+            "Weights are rounded to the nearest value of the format, or chosen by a "
+            "solver. int8 keeps one "
             "scale "
             "for each output channel and runs in integer arithmetic; int6, int5, int4, "
             "int3 and int2 keep one for each group of weights; ternary weights are -1, 0 "
             "or 1 times the mean magnitude; q8_0, q4_0 and q4_1 keep one scale for each "
             "block of 32 weights and are decoded when they run; f16 and bf16 halve the "
             "size.\n\n"
+            "With --calibration, the matrices of the blocks and the head are not rounded "
+            "one weight at a time: GPTQ chooses codes for what a layer reads when the "
+            "model runs on that text, so that its outputs change little. Blocks are "
+            "worked on one after the other, each for what the quantised ones before it "
+            "compute. Embeddings are rounded. Inputs that were always zero, more damping "
+            "and moments of no use are counted in the report of --json, and errors with "
+            "--strict.\n\n"
             "Norms and biases stay f32, and so do the classifier and the token types, "
             "which are small, unless the scheme is f16 or bf16.",
         .operands = "INPUT",
@@ -294,7 +330,7 @@ int main(int argc, char **argv)
         .examples = examples,
         .min_operands = 1,
         .max_operands = 1,
-        .common = PARE_CLI_OUTPUT,
+        .common = PARE_CLI_OUTPUT | PARE_CLI_SEED,
     };
     return pare_cli_main(&program, argc, argv, run, &o);
 }

@@ -3,15 +3,29 @@
 #define PARE_TOOLS_QUANTIZE_H
 
 #include "libquant/fake.h"
+#include "libquant/gptq.h"
 #include "libquant/scheme.h"
 #include "runtime/checkpoint/gguf_writer.h"
 #include "runtime/model/stored.h"
+#include "tools/calibration.h"
 #include "tools/scheme_options.h"
+#include "tools/solver_options.h"
 
 struct quantize_options {
     struct scheme_options format;
+    struct solver_options solver;
+    struct calibration_options calibration;
     int dry_run;
     const char *json;
+};
+
+/* How the solver did on a matrix. */
+struct quantize_solved {
+    int done;         /* it was the solver's */
+    double loss, rtn; /* mean squared change of a row's output; and by rounding */
+    double damping;
+    size_t dead; /* inputs that were always zero */
+    int escalations, fallback;
 };
 
 struct quantize_work {
@@ -20,12 +34,59 @@ struct quantize_work {
     struct pare_stored stored;
     struct pare_scheme_item *items;  /* [plan.count] */
     const struct pare_fake *fake;    /* that the tensors were trained with, or NULL */
+    struct calibration calibration;  /* samples is 0 when there is none */
+    struct quantize_solved *solved;  /* [plan.count], with a calibration */
     struct pare_quant_error *errors; /* [plan.count], of the quantised ones */
     struct pare_error *err;
 };
 
+/* A matrix as it will be stored (docs/FORMAT.md); all zero: none. */
+struct quantize_form {
+    unsigned char *data, *scale;
+    uint8_t *zero;
+    size_t row_bytes, data_bytes, scale_bytes, zero_bytes;
+};
+
+/* Buffers for slices of rows of the largest matrix, and for all its scales. */
+struct quantize_buffers {
+    float *W;
+    unsigned char *codes, *scale;
+    uint8_t *zero;
+};
+enum pare_status quantize_buffers_make(const struct quantize_work *w,
+                                       struct quantize_buffers *b) PARE_CHECKED;
+void quantize_buffers_free(struct quantize_buffers *b);
+
+/* Empty memory for slot i as its item says. Free with quantize_form_free. */
+enum pare_status quantize_form_make(const struct quantize_work *w, size_t i,
+                                    struct quantize_form *form) PARE_CHECKED;
+void quantize_form_free(struct quantize_form *form);
+/* Rounds slot i to nearest. */
+enum pare_status quantize_form_round(struct quantize_work *w, size_t i,
+                                     struct quantize_buffers *b,
+                                     struct quantize_form *form) PARE_CHECKED;
+enum pare_status quantize_form_write(const struct quantize_work *w,
+                                     const struct quantize_form *form,
+                                     struct pare_gguf_writer *writer) PARE_CHECKED;
+/* Slot i as it was stored. */
+enum pare_status quantize_keep(const struct quantize_work *w, size_t i,
+                               struct pare_gguf_writer *writer) PARE_CHECKED;
+
 /* Plans and writes every tensor as its item says; fills `errors`. */
 enum pare_status quantize_tensors(struct quantize_work *work,
                                   struct pare_gguf_writer *writer) PARE_CHECKED;
+
+/* --- With a solver --- */
+
+/* What the solver is to make of slot i. 0: rounding is all there is. */
+int quantize_target(const struct quantize_work *w, size_t i, struct pare_target *target);
+/* Checks the options, and reads the calibration text if there is one to be read;
+ * PARE_ERR_INPUT when a matrix would see fewer rows than it has inputs. */
+enum pare_status quantize_prepare(struct quantize_work *w) PARE_CHECKED;
+/* Writes the tensors part by part of the calibration walk. They have been planned. */
+enum pare_status quantize_walk(struct quantize_work *w,
+                               struct pare_gguf_writer *writer) PARE_CHECKED;
+/* Prints what the run will need. */
+enum pare_status quantize_costs(const struct quantize_work *w) PARE_CHECKED;
 
 #endif

@@ -7,13 +7,6 @@
 
 #define SLICE ((size_t)1 << 20) /* weights in memory at a time, about */
 
-/* Buffers for slices of rows of the largest matrix, and for all its scales. */
-struct buffers {
-    float *W;
-    unsigned char *codes, *scale;
-    uint8_t *zero;
-};
-
 static size_t rows_of_slice(size_t K)
 {
     return K < SLICE ? SLICE / K : 1;
@@ -30,7 +23,8 @@ static size_t row_groups(const struct pare_scheme_item *item, size_t K)
     return item->grid.bits ? K / pare_grid_group(&item->grid, K) : 1;
 }
 
-static enum pare_status make_buffers(const struct quantize_work *w, struct buffers *b)
+enum pare_status quantize_buffers_make(const struct quantize_work *w,
+                                       struct quantize_buffers *b)
 {
     size_t floats = 1, groups = 1;
     for (size_t i = 0; i < w->stored.plan.count; i++) {
@@ -47,7 +41,7 @@ static enum pare_status make_buffers(const struct quantize_work *w, struct buffe
     return pare_alloc_raw(&b->scale, groups, sizeof(float), w->err);
 }
 
-static void free_buffers(struct buffers *b)
+void quantize_buffers_free(struct quantize_buffers *b)
 {
     pare_free(b->W);
     pare_free(b->codes);
@@ -58,7 +52,7 @@ static void free_buffers(struct buffers *b)
 /* Rows n to n + rows of a matrix, as floats in b->W. */
 static enum pare_status decode_slice(const struct quantize_work *w,
                                      const struct pare_tensor *tensor, size_t n,
-                                     size_t rows, struct buffers *b)
+                                     size_t rows, struct quantize_buffers *b)
 {
     const size_t K = (size_t)tensor->shape[1];
     const uint32_t bytes = pare_dtype_info(tensor->type)->block_bytes;
@@ -76,7 +70,7 @@ static enum pare_status decode_slice(const struct quantize_work *w,
 /* The mean magnitude of the whole matrix, for a grid that wants it. */
 static enum pare_status take_mean(const struct quantize_work *w,
                                   const struct pare_tensor *tensor,
-                                  struct pare_grid *grid, struct buffers *b)
+                                  struct pare_grid *grid, struct quantize_buffers *b)
 {
     const size_t N = (size_t)tensor->shape[0], K = (size_t)tensor->shape[1];
     double sum = 0;
@@ -94,7 +88,7 @@ static enum pare_status take_mean(const struct quantize_work *w,
 /* Quantises the slice of rows from n on; its codes lie in b->codes then. */
 static enum pare_status quantize_slice(struct quantize_work *w, size_t i,
                                        const struct pare_grid *grid, size_t n,
-                                       size_t rows, struct buffers *b)
+                                       size_t rows, struct quantize_buffers *b)
 {
     const struct pare_tensor *tensor = w->stored.tensors[i];
     const size_t K = (size_t)tensor->shape[1];
@@ -118,29 +112,100 @@ static enum pare_status quantize_slice(struct quantize_work *w, size_t i,
                              : pare_fail_in(w->err, status, "tensor %s", tensor->name);
 }
 
-static enum pare_status quantize_matrix(struct quantize_work *w, size_t i,
-                                        struct buffers *b,
-                                        struct pare_gguf_writer *writer)
+/* Sizes of the parts of slot i's stored form. */
+static struct quantize_form form_sizes(const struct quantize_work *w, size_t i)
+{
+    const struct pare_slot *slot = &w->stored.plan.slots[i];
+    const struct pare_scheme_item *item = &w->items[i];
+    const struct pare_dtype_info *to = pare_dtype_info(item->type);
+    const size_t N = (size_t)slot->shape[0], K = (size_t)slot->shape[1];
+    const int bits = item->grid.bits;
+    const size_t groups = N * row_groups(item, K);
+    struct quantize_form form = {
+        .row_bytes = bits ? pare_codes_bytes(bits, K) : K / to->block * to->block_bytes,
+        .scale_bytes = to->type == PARE_I8 ? groups * (bits ? 2 : sizeof(float)) : 0,
+        .zero_bytes = item->grid.asymmetric ? groups : 0};
+    form.data_bytes = N * form.row_bytes;
+    return form;
+}
+
+enum pare_status quantize_form_write(const struct quantize_work *w,
+                                     const struct quantize_form *form,
+                                     struct pare_gguf_writer *writer)
+{
+    if (form->data)
+        PARE_TRY(pare_gguf_writer_data(writer, form->data, form->data_bytes, w->err));
+    if (form->scale_bytes)
+        PARE_TRY(pare_gguf_writer_data(writer, form->scale, form->scale_bytes, w->err));
+    return form->zero_bytes
+               ? pare_gguf_writer_data(writer, form->zero, form->zero_bytes, w->err)
+               : PARE_OK;
+}
+
+/* Rounds slot i; its codes go to the writer, or to form->data when that is NULL, and its
+ * scales stay in the buffers. */
+static enum pare_status round_matrix(struct quantize_work *w, size_t i,
+                                     struct quantize_buffers *b,
+                                     struct quantize_form *form,
+                                     struct pare_gguf_writer *writer)
 {
     const struct pare_tensor *tensor = w->stored.tensors[i];
-    const struct pare_dtype_info *to = pare_dtype_info(w->items[i].type);
     const size_t N = (size_t)tensor->shape[0], K = (size_t)tensor->shape[1];
     struct pare_grid grid = w->items[i].grid;
-    const size_t row_bytes =
-        grid.bits ? pare_codes_bytes(grid.bits, K) : K / to->block * to->block_bytes;
-    const size_t groups = N * row_groups(&w->items[i], K);
     PARE_TRY(take_mean(w, tensor, &grid, b));
     for (size_t n = 0; n < N; n += rows_of_slice(K)) {
         const size_t rows = N - n < rows_of_slice(K) ? N - n : rows_of_slice(K);
         PARE_TRY(quantize_slice(w, i, &grid, n, rows, b));
-        PARE_TRY(pare_gguf_writer_data(writer, b->codes, rows * row_bytes, w->err));
+        if (writer)
+            PARE_TRY(
+                pare_gguf_writer_data(writer, b->codes, rows * form->row_bytes, w->err));
+        else
+            memcpy(form->data + n * form->row_bytes, b->codes, rows * form->row_bytes);
     }
-    if (to->type != PARE_I8)
-        return PARE_OK;
-    PARE_TRY(pare_gguf_writer_data(writer, b->scale,
-                                   groups * (grid.bits ? 2 : sizeof(float)), w->err));
-    return grid.asymmetric ? pare_gguf_writer_data(writer, b->zero, groups, w->err)
-                           : PARE_OK;
+    return PARE_OK;
+}
+
+static enum pare_status quantize_matrix(struct quantize_work *w, size_t i,
+                                        struct quantize_buffers *b,
+                                        struct pare_gguf_writer *writer)
+{
+    struct quantize_form form = form_sizes(w, i);
+    PARE_TRY(round_matrix(w, i, b, &form, writer));
+    form.scale = b->scale;
+    form.zero = b->zero;
+    return quantize_form_write(w, &form, writer);
+}
+
+enum pare_status quantize_form_make(const struct quantize_work *w, size_t i,
+                                    struct quantize_form *form)
+{
+    *form = form_sizes(w, i);
+    PARE_TRY(pare_alloc_raw(&form->data, form->data_bytes, 1, w->err));
+    if (form->scale_bytes)
+        PARE_TRY(pare_alloc_raw(&form->scale, form->scale_bytes, 1, w->err));
+    return form->zero_bytes ? pare_alloc_raw(&form->zero, form->zero_bytes, 1, w->err)
+                            : PARE_OK;
+}
+
+void quantize_form_free(struct quantize_form *form)
+{
+    pare_free(form->data);
+    pare_free(form->scale);
+    pare_free(form->zero);
+    *form = (struct quantize_form){0};
+}
+
+enum pare_status quantize_form_round(struct quantize_work *w, size_t i,
+                                     struct quantize_buffers *b,
+                                     struct quantize_form *form)
+{
+    PARE_TRY(quantize_form_make(w, i, form));
+    PARE_TRY(round_matrix(w, i, b, form, NULL));
+    if (form->scale)
+        memcpy(form->scale, b->scale, form->scale_bytes);
+    if (form->zero)
+        memcpy(form->zero, b->zero, form->zero_bytes);
+    return PARE_OK;
 }
 
 /* --- What is stored beside each other --- */
@@ -189,8 +254,8 @@ static enum pare_status plan_tensor(const struct quantize_work *w, size_t i,
                : PARE_OK;
 }
 
-static enum pare_status keep_tensor(const struct quantize_work *w, size_t i,
-                                    struct pare_gguf_writer *writer)
+enum pare_status quantize_keep(const struct quantize_work *w, size_t i,
+                               struct pare_gguf_writer *writer)
 {
     const struct pare_tensor *parts[] = {w->stored.tensors[i], w->stored.scales[i],
                                          w->stored.zeros[i]};
@@ -205,16 +270,18 @@ enum pare_status quantize_tensors(struct quantize_work *w,
                                   struct pare_gguf_writer *writer)
 {
     const struct pare_plan *plan = &w->stored.plan;
-    struct buffers b = {0};
+    struct quantize_buffers b = {0};
     enum pare_status status;
     for (size_t i = 0; i < plan->count; i++)
         PARE_TRY_OUT(plan_tensor(w, i, writer));
-    PARE_TRY_OUT(make_buffers(w, &b));
+    if (w->calibration.samples)
+        return quantize_walk(w, writer);
+    PARE_TRY_OUT(quantize_buffers_make(w, &b));
     for (size_t i = 0; i < plan->count; i++) {
         pare_progress_report(&w->cli->progress, "quantise", i, plan->count,
                              plan->slots[i].name);
         if (w->items[i].scheme == PARE_SCHEME_KEEP) {
-            PARE_TRY_OUT(keep_tensor(w, i, writer));
+            PARE_TRY_OUT(quantize_keep(w, i, writer));
             continue;
         }
         PARE_TRY_OUT(quantize_matrix(w, i, &b, writer));
@@ -223,6 +290,6 @@ enum pare_status quantize_tensors(struct quantize_work *w,
     }
     pare_progress_report(&w->cli->progress, "quantise", plan->count, plan->count, NULL);
 out:
-    free_buffers(&b);
+    quantize_buffers_free(&b);
     return status;
 }

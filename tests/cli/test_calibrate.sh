@@ -1,0 +1,109 @@
+# pare-quantize with a calibration text.
+. "$(dirname "$0")/lib.sh"
+. "$PARE_CLI/tiny_model.sh"
+
+make_tiny
+for i in $(seq 60); do
+    printf 'the film was very w%d w%d good w%d .\n' $((i % 37 + 1)) $((i * 7 % 37 + 1)) \
+        $((i * i % 37 + 1))
+done >plain.txt
+{
+    printf 'sentence\tlabel\n'
+    sed 's/$/\t1/' plain.txt
+} >labelled.tsv
+sed 's/.*/{"text": "&"}/' plain.txt >lines.jsonl
+quantize() { pare-quantize tiny.gguf --progress none "$@"; }
+
+# The plan: what it takes, but for the time, which is the machine's.
+plan() { quantize -s int4 --calibration plain.txt --plan "$@" | sed 's/time: about .* s$/time: about - s/'; }
+golden quantize-plan-calibrated plan
+check 0 "time: about " quantize -s int4 --calibration plain.txt --dry-run
+absent tiny.gguf.lock
+
+# What is told and written.
+check 0 "plain.txt: 60 of 60 sentences, 660 tokens" \
+    quantize -s int4 --group-size 0 --calibration plain.txt -o g.gguf --json g.json -v
+grep -qE '^pare-quantize: blk.0.ffn_up.weight +int4/32 +error +[0-9.]+ %  outputs 0\.' .out ||
+    fail "no line for blk.0.ffn_up.weight"
+for key in output_error output_error_rtn damping escalations dead_inputs; do
+    grep -qF "\"$key\":" g.json || fail "no $key in g.json"
+done
+# Every matrix that was solved for has a smaller output error than by rounding.
+tr -d '\t\n' <g.json | tr '{' '\n' | grep output_error >solved
+[ "$(wc -l <solved)" -eq 7 ] || fail "$(wc -l <solved) matrices were solved for, not 7"
+sed 's/.*"output_error":\([^,]*\),"output_error_rtn":\([^,]*\),.*/\1 \2/' solved |
+    awk '!($1 + 0 < $2 + 0) { bad = 1 } END { exit bad }' || fail "rounding did better"
+check 0 '"solver":"gptq","act_order":"groups","damping":0.01,"calibration_sha256":"' \
+    pare-inspect g.gguf
+check 0 '"samples":60,"tokens":660,"seed":"0"' pare-inspect g.gguf
+check 0 "$(sha256sum <plain.txt | cut -c 1-64)" pare-inspect g.gguf
+check 0 '"logits":[' pare-run g.gguf --ids "2 5 6 3" --json
+
+# The same text in another form is the same; another draw is not.
+for text in labelled.tsv lines.jsonl; do
+    check 0 - quantize -q -s int4 --calibration $text -o t.gguf --json t.json \
+        --group-size 0
+    sed 's/"calibration_sha256":.*//' t.json | diff - g.json |
+        grep -q relative_error && fail "$text: other weights"
+done
+check 0 - quantize -q -s int8 --calibration plain.txt --samples 50 --seed 3 -o s.gguf
+check 0 '"samples":50,' pare-inspect s.gguf
+check 0 '"seed":"3"' pare-inspect s.gguf
+check 0 - quantize -q -s int8 --calibration plain.txt --length 9 -o l.gguf
+check 0 '"samples":60,"length":9,"tokens":540' pare-inspect l.gguf
+
+# Every format a solver fills, the same for any number of threads and any tier; and a
+# matrix that no solver is for is rounded.
+for scheme in int8 q8_0 q4_1 q4_0 int6 int5 int4 int3 int2 ternary; do
+    for options in "--act-order off" "--act-order all --sequential"; do
+        check 0 - quantize -q -s $scheme --calibration plain.txt -o one.gguf $options \
+            --override 'blk.0.ffn_down*=bf16' --embeddings q8_0 --threads 1
+        for threads in 2 3 7; do
+            check 0 - quantize -q -s $scheme --calibration plain.txt -o more.gguf \
+                $options --override 'blk.0.ffn_down*=bf16' --embeddings q8_0 \
+                --threads $threads --cpu scalar
+            check 0 - cmp one.gguf more.gguf
+        done
+    done
+    check 0 '"logits":[' pare-run one.gguf --ids "2 5 6 3" --json
+done
+check 0 - quantize -q -s int4 --asymmetric --group-size 0 --calibration plain.txt -o z.gguf
+check 0 "int4/48z" pare-inspect z.gguf -t 'blk.0.ffn_down*'
+
+# What is left as it is, is.
+check 0 - quantize -q -s int4 --calibration plain.txt --skip '*ffn*' -o k.gguf
+check 0 "F32" pare-inspect k.gguf -t 'blk.0.ffn_up.weight'
+
+# Too little text, for tokens and for first tokens.
+head -2 plain.txt >two.txt
+check 3 "tensor blk.0.attn_k.weight sees 22 rows of the calibration text (all tokens), its 32 inputs need as many; give more text or --samples, or --skip the tensor" \
+    quantize -s int4 --calibration two.txt -o x.gguf
+check 3 "tensor blk.0.attn_q.weight sees 20 rows of the calibration text (the first token of each sentence), its 32 inputs need as many" \
+    quantize -s int4 --calibration plain.txt --samples 20 -o x.gguf
+check 3 "need as many" quantize -s int4 --calibration plain.txt --samples 20 --plan
+check 0 - quantize -q -s int4 --calibration plain.txt --samples 20 -o y.gguf \
+    --skip 'blk.0.*q.weight' --skip '*output*' --skip '*ffn*' --skip cls.weight --group-size 0
+check 2 "plain.txt has 60 sentences, fewer than the 61 of --samples" \
+    quantize -s int4 --calibration plain.txt --samples 61 -o x.gguf
+
+# Inputs that are always the same are told apart from a mistake by --strict.
+yes 'the film .' | head -60 >same.txt
+check 0 - quantize -q -s int8 --calibration same.txt -o y.gguf --json y.json
+grep -qF '"escalations":	0' y.json || fail "no escalations in y.json"
+
+# Options without a use.
+check 2 "--solver gptq needs text: --calibration FILE" quantize -s int4 --solver gptq -o x.gguf
+check 2 "--solver rtn has no use for --calibration" \
+    quantize -s int4 --solver rtn --calibration plain.txt -o x.gguf
+check 2 "--act-order, --damping and --sequential are for --solver gptq" \
+    quantize -s int4 --sequential -o x.gguf
+check 2 "--act-order, --damping and --sequential are for --solver gptq" \
+    quantize -s int4 --damping 0.1 -o x.gguf
+check 2 "--samples and --length are for --calibration" quantize -s int4 --samples 9 -o x.gguf
+check 2 "--calibration has no use" quantize -s f16 --calibration plain.txt -o x.gguf
+check 5 "nowhere" quantize -s int4 --calibration nowhere -o x.gguf
+check 0 - pare-convert -q --tokenizer none tiny -o bare.gguf
+check 2 "no tokenizer for the calibration text; convert it with its vocabulary" \
+    pare-quantize bare.gguf -s int4 --calibration plain.txt -o x.gguf
+absent x.gguf
+finish

@@ -1,0 +1,290 @@
+/* The calibration walk with a solver: second moments of the inputs of a part's matrices,
+ * their codes from that, and what the codes make of the hidden states for the next. */
+#include <string.h>
+
+#include "libquant/loss.h"
+#include "runtime/base/alloc.h"
+#include "runtime/model/walk.h"
+#include "tools/quantize.h"
+
+struct solving {
+    struct quantize_work *w;
+    struct pare_gguf_writer *writer;
+    struct pare_weight_source stored;
+    struct quantize_form *forms; /* [plan.count]: of the part that is being worked on */
+    struct pare_gram grams[PARE_SITES];
+    struct quantize_buffers buffers; /* for what is rounded */
+    struct pare_arena scratch;
+};
+
+/* --- Weights for the walk --------------------------------------------------------- */
+
+static struct pare_weight form_weight(const struct quantize_work *w, size_t i,
+                                      const struct quantize_form *form)
+{
+    const struct pare_slot *slot = &w->stored.plan.slots[i];
+    const struct pare_scheme_item *item = &w->items[i];
+    struct pare_weight weight = {.type = item->type,
+                                 .N = (size_t)slot->shape[0],
+                                 .K = (size_t)slot->shape[1],
+                                 .data = form->data};
+    if (item->grid.bits)
+        weight.groups =
+            (struct pare_groups){.bits = item->grid.bits,
+                                 .size = pare_grid_group(&item->grid, weight.K),
+                                 .scale = form->scale,
+                                 .zero = item->grid.asymmetric ? form->zero : NULL};
+    else if (item->type == PARE_I8)
+        weight.scale = (const float *)(const void *)form->scale;
+    return weight;
+}
+
+static enum pare_status find(void *context, const struct pare_slot *slot,
+                             struct pare_weight *weight, struct pare_error *err)
+{
+    const struct solving *s = context;
+    const size_t i = (size_t)(slot - s->w->stored.plan.slots);
+    if (!s->forms[i].data)
+        return s->stored.find(s->stored.context, slot, weight, err);
+    *weight = form_weight(s->w, i, &s->forms[i]);
+    return PARE_OK;
+}
+
+/* --- Solving ---------------------------------------------------------------------- */
+
+static int wants(void *context, const struct pare_walk_site *site)
+{
+    const struct solving *s = context;
+    struct pare_target target;
+    int any = 0;
+    for (int i = 0; i < site->n_slots; i++)
+        any |= quantize_target(s->w, site->slots[i], &target);
+    return any;
+}
+
+static enum pare_status inputs(void *context, const struct pare_walk_site *site,
+                               const float *X, const float *original, size_t rows,
+                               struct pare_error *err)
+{
+    struct solving *s = context;
+    struct pare_gram *gram = &s->grams[site->site];
+    (void)original;
+    if (!gram->sum)
+        PARE_TRY(pare_gram_init(gram, site->K, err));
+    return pare_gram_add(gram, X, rows, site->K, &s->scratch, err);
+}
+
+/* A matrix while it is solved for. */
+struct matrix {
+    struct solving *s;
+    size_t slot;
+    struct pare_target target;
+    const struct pare_gram *gram;
+    const struct pare_factor *factor;
+    float *W, *Q; /* [N, K] */
+    size_t N, K;
+};
+
+/* Q becomes W - Q; returns what that costs. */
+static enum pare_status cost_of(const struct matrix *m, double *loss,
+                                struct pare_error *err)
+{
+    const struct pare_kernels *kernels = pare_kernels();
+    for (size_t n = 0; n < m->N; n++)
+        kernels->axpy(m->Q + n * m->K, -1, m->W + n * m->K, m->K);
+    *loss = 0;
+    PARE_TRY(pare_quant_loss(m->gram, m->Q, m->N, loss, &m->s->scratch, err));
+    *loss /= (double)m->gram->rows * (double)m->N;
+    return PARE_OK;
+}
+
+/* What rounding to nearest would have cost. */
+static enum pare_status compare(const struct matrix *m, struct quantize_solved *solved,
+                                struct pare_error *err)
+{
+    PARE_TRY(cost_of(m, &solved->loss, err));
+    if (m->target.kind == PARE_TARGET_GROUPS)
+        pare_grid_round(&m->target.grid, m->W, m->N, m->K, m->Q);
+    else
+        PARE_TRY(pare_rtn_round(m->target.type, m->W, m->N, m->K, m->Q, err));
+    return cost_of(m, &solved->rtn, err);
+}
+
+static void tell(const struct matrix *m, const struct quantize_solved *solved)
+{
+    struct quantize_work *w = m->s->w;
+    const char *name = w->stored.plan.slots[m->slot].name;
+    pare_cli_detail(
+        w->cli, "%-32s %-9s error %8.4f %%  outputs %6.4f of rounding's%s%s", name,
+        w->items[m->slot].form, 100 * pare_quant_error_relative(&w->errors[m->slot]),
+        solved->rtn > 0 ? solved->loss / solved->rtn : 1,
+        solved->dead ? "  dead inputs" : "", solved->escalations ? "  more damping" : "");
+    if (solved->fallback)
+        pare_cli_warn(w->cli,
+                      "tensor %s: the second moments of its inputs are of no use; its "
+                      "columns were rounded one by one",
+                      name);
+}
+
+static enum pare_status solve_matrix(struct matrix *m, struct pare_error *err)
+{
+    struct quantize_work *w = m->s->w;
+    struct quantize_form *form = &m->s->forms[m->slot];
+    struct quantize_solved *solved = &w->solved[m->slot];
+    struct pare_gptq_options options = pare_gptq_defaults(&m->target);
+    struct pare_gptq_report report = {0};
+    const struct pare_quant_rows rows = {m->W, m->N, m->K, 0};
+    options.early = w->o->solver.order == PARE_ORDER_ALL &&
+                    pare_target_group(&m->target, m->K) < m->K;
+    PARE_TRY(pare_tensor_decode(w->stored.tensors[m->slot], m->W, err));
+    PARE_TRY(quantize_form_make(w, m->slot, form));
+    const struct pare_target_data data = {form->data, form->scale, form->zero};
+    PARE_TRY(
+        pare_gptq(&rows, m->factor, &options, m->Q, &data, &report, &m->s->scratch, err));
+    w->errors[m->slot] = report.error;
+    *solved = (struct quantize_solved){.done = 1,
+                                       .damping = m->factor->damping,
+                                       .dead = m->factor->dead,
+                                       .escalations = m->factor->escalations,
+                                       .fallback = m->factor->fallback};
+    if (w->o->json || w->cli->verbose)
+        PARE_TRY(compare(m, solved, err));
+    tell(m, solved);
+    return PARE_OK;
+}
+
+static enum pare_status solve_slot(struct solving *s, const struct pare_walk_site *site,
+                                   int number, struct pare_factor *factor, size_t *group,
+                                   struct pare_error *err)
+{
+    const struct solver_options *o = &s->w->o->solver;
+    const struct pare_slot *slot = &s->w->stored.plan.slots[site->slots[number]];
+    struct matrix m = {.s = s,
+                       .slot = site->slots[number],
+                       .gram = &s->grams[site->site],
+                       .factor = factor,
+                       .N = (size_t)slot->shape[0],
+                       .K = site->K};
+    if (!quantize_target(s->w, m.slot, &m.target))
+        return PARE_OK;
+    if (pare_target_group(&m.target, m.K) != *group) {
+        *group = pare_target_group(&m.target, m.K);
+        const struct pare_factor_options options = {.order = (enum pare_order)o->order,
+                                                    .group = *group,
+                                                    .damping = o->damping,
+                                                    .strict = s->w->o->format.strict};
+        pare_factor_free(factor);
+        PARE_TRY(pare_factor_init(factor, m.gram, m.K, &options, &s->scratch, err));
+    }
+    enum pare_status status;
+    PARE_TRY_OUT(pare_alloc_raw(&m.W, m.N, m.K * sizeof *m.W, err));
+    PARE_TRY_OUT(pare_alloc_raw(&m.Q, m.N, m.K * sizeof *m.Q, err));
+    status = solve_matrix(&m, err);
+out:
+    pare_free(m.W);
+    pare_free(m.Q);
+    return status;
+}
+
+static enum pare_status solve(void *context, const struct pare_walk_site *site,
+                              struct pare_error *err)
+{
+    struct solving *s = context;
+    struct pare_factor factor = {0};
+    enum pare_status status = PARE_OK;
+    size_t group = 0;
+    for (int i = 0; status == PARE_OK && i < site->n_slots; i++) {
+        status = solve_slot(s, site, i, &factor, &group, err);
+        if (status != PARE_OK)
+            status = pare_fail_in(err, status, "tensor %s",
+                                  s->w->stored.plan.slots[site->slots[i]].name);
+    }
+    pare_factor_free(&factor);
+    pare_gram_free(&s->grams[site->site]);
+    return status;
+}
+
+/* --- Parts ------------------------------------------------------------------------ */
+
+static int part_of(const struct pare_stored *stored, size_t i)
+{
+    const struct pare_plan *plan = &stored->plan;
+    size_t blocks = 0;
+    while (plan->slots[blocks].layer < 0)
+        blocks++;
+    if (plan->slots[i].layer >= 0)
+        return plan->slots[i].layer;
+    return i < blocks ? PARE_PART_EMBEDDINGS : (int)stored->config.layers;
+}
+
+/* Rounds what no solver is for. */
+static enum pare_status begin(void *context, int part, struct pare_error *err)
+{
+    struct solving *s = context;
+    struct quantize_work *w = s->w;
+    struct pare_target target;
+    (void)err;
+    for (size_t i = 0; i < w->stored.plan.count; i++) {
+        if (part_of(&w->stored, i) != part || w->items[i].scheme == PARE_SCHEME_KEEP ||
+            quantize_target(w, i, &target))
+            continue;
+        PARE_TRY(quantize_form_round(w, i, &s->buffers, &s->forms[i]));
+        pare_cli_detail(w->cli, "%-32s %-9s error %8.4f %%", w->stored.plan.slots[i].name,
+                        w->items[i].form, 100 * pare_quant_error_relative(&w->errors[i]));
+    }
+    return PARE_OK;
+}
+
+static enum pare_status end(void *context, int part, struct pare_error *err)
+{
+    struct solving *s = context;
+    struct quantize_work *w = s->w;
+    (void)err;
+    for (size_t i = 0; i < w->stored.plan.count; i++) {
+        if (part_of(&w->stored, i) != part)
+            continue;
+        if (w->items[i].scheme == PARE_SCHEME_KEEP)
+            PARE_TRY(quantize_keep(w, i, s->writer));
+        else
+            PARE_TRY(quantize_form_write(w, &s->forms[i], s->writer));
+        quantize_form_free(&s->forms[i]);
+    }
+    return PARE_OK;
+}
+
+static void close_solving(struct solving *s)
+{
+    for (size_t i = 0; s->forms && i < s->w->stored.plan.count; i++)
+        quantize_form_free(&s->forms[i]);
+    for (int i = 0; i < PARE_SITES; i++)
+        pare_gram_free(&s->grams[i]);
+    pare_free(s->forms);
+    quantize_buffers_free(&s->buffers);
+    pare_arena_free(&s->scratch);
+}
+
+enum pare_status quantize_walk(struct quantize_work *w, struct pare_gguf_writer *writer)
+{
+    struct solving s = {
+        .w = w, .writer = writer, .stored = pare_model_stored_source(&w->stored)};
+    const struct pare_walk_visitor visitor = {.context = &s,
+                                              .begin = begin,
+                                              .wants = wants,
+                                              .inputs = inputs,
+                                              .solve = solve,
+                                              .end = end};
+    const struct pare_walk walk = {.config = &w->stored.config,
+                                   .plan = &w->stored.plan,
+                                   .current = {.find = find, .context = &s},
+                                   .batches = w->calibration.batches,
+                                   .n_batches = w->calibration.n_batches,
+                                   .sequential = w->o->solver.sequential,
+                                   .progress = &w->cli->progress};
+    enum pare_status status;
+    PARE_TRY_OUT(pare_alloc(&s.forms, w->stored.plan.count, sizeof *s.forms, w->err));
+    PARE_TRY_OUT(quantize_buffers_make(w, &s.buffers));
+    status = pare_walk_run(&walk, &visitor, w->err);
+out:
+    close_solving(&s);
+    return status;
+}

@@ -1,0 +1,48 @@
+/* How codes are chosen: the options of pare-quantize for its solvers. */
+#ifndef PARE_TOOLS_SOLVER_OPTIONS_H
+#define PARE_TOOLS_SOLVER_OPTIONS_H
+
+#include "libquant/factor.h"
+#include "runtime/base/json.h"
+#include "tools/cli.h"
+
+enum solver { SOLVER_RTN, SOLVER_GPTQ };
+
+struct solver_options {
+    int solver; /* enum solver, -1: not given */
+    int order;  /* enum pare_order */
+    double damping;
+    int sequential;
+};
+
+extern const char *const solver_names[];
+extern const char *const solver_orders[];
+
+/* Entries for a table of options, of the struct that `o` points to. */
+#define SOLVER_OPTIONS(o)                                                                \
+    PARE_CLI_CHOICE(0, "solver", "NAME", &(o)->solver, solver_names,                     \
+                    "how codes are chosen: rtn, the nearest, or gptq, so that outputs "  \
+                    "on the calibration text change little; gptq when there is one"),    \
+        PARE_CLI_CHOICE(0, "act-order", "HOW", &(o)->order, solver_orders,               \
+                        "gptq: which weights of a row come first: off, as they are; "    \
+                        "groups, large inputs first, a whole group at a time; all, "     \
+                        "large inputs first, with grids found before"),                  \
+        PARE_CLI_DOUBLE(0, "damping", "X", &(o)->damping, 0, 100,                        \
+                        "gptq: added to the second moments of the inputs, of the mean "  \
+                        "of their diagonal"),                                            \
+        PARE_CLI_FLAG(0, "sequential", &(o)->sequential,                                 \
+                      "gptq: the layers of a block one after the other, each for "       \
+                      "inputs that the quantised ones before it make")
+
+struct solver_options solver_options_default(void);
+
+/* Fills in the solver; `calibrated`: there is a calibration text. PARE_ERR_USAGE for
+ * options that go without a use. */
+enum pare_status solver_options_check(const struct solver_options *o, int calibrated,
+                                      enum solver *solver,
+                                      struct pare_error *err) PARE_CHECKED;
+
+/* Adds the options to `json`, for a container's history. 0 when there is no memory. */
+int solver_options_history(const struct solver_options *o, cJSON *json);
+
+#endif
