@@ -1,5 +1,6 @@
 /* Grids of groups: see fit.h. */
 #include "libquant/fit.h"
+#include "libquant/rounding.h"
 
 #include <math.h>
 #include <string.h>
@@ -22,12 +23,6 @@ static float to_half(const struct pare_lattice *lattice, float value)
         return value;
     const float rounded = pare_f16_to_f32(pare_f32_to_f16(value));
     return isfinite(rounded) ? rounded : NAN;
-}
-
-static float round_even(float value) /* |value| below 2^22 */
-{
-    const float magic = 0x1.8p23f;
-    return value + magic - magic;
 }
 
 /* All rules but MINIMUM take 0 into the range. */
@@ -72,7 +67,7 @@ static void make(const struct pare_lattice *lattice, const struct range *range, 
     const float inverse = scale != 0 ? 1 / scale : 0;
     if (lattice->rule == PARE_RULE_RANGE) {
         const float raw = -low * p * inverse;
-        zero = round_even(raw < lattice->high ? raw : lattice->high);
+        zero = pare_round_even(raw < lattice->high ? raw : lattice->high);
     }
     out->scale[i] = scale;
     out->inverse[i] = inverse;

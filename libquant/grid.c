@@ -1,6 +1,7 @@
 /* Rounding to grids in groups: see grid.h for the formulas. */
 #include "libquant/grid.h"
 
+#include "libquant/rounding.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/bytes.h"
 #include "runtime/base/parallel.h"
@@ -51,12 +52,6 @@ static float round_half(float value, uint16_t *half)
     return isfinite(rounded) ? rounded : NAN;
 }
 
-static float round_even(float value) /* |value| below 2^22 */
-{
-    const float magic = 0x1.8p23f;
-    return value + magic - magic;
-}
-
 static void fit_ternary(const struct job *job, const float *w, size_t n,
                         struct fitted *fitted)
 {
@@ -88,7 +83,7 @@ static void fit_range(const struct job *job, const float *w, size_t n,
         const float s = round_half((max[g] - min[g]) / top, &fitted->half[g]);
         const float zero = s > 0 ? -min[g] * (1 / s) : 0;
         fitted->scale[g] = s;
-        fitted->zero[g] = round_even(zero < top ? zero : top);
+        fitted->zero[g] = pare_round_even(zero < top ? zero : top);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "libquant/rounding.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/bytes.h"
 #include "runtime/base/parallel.h"
@@ -29,12 +30,6 @@ static float scale_of(const struct pare_learned *learned, size_t n, size_t g)
 {
     const size_t at = n * groups_of(learned) + g;
     return pare_f16_to_f32(pare_f32_to_f16(learned->start[at] * learned->value[at]));
-}
-
-static float round_even(float value) /* |value| below 2^22 */
-{
-    const float magic = 0x1.8p23f;
-    return value + magic - magic;
 }
 
 static float clamped(float x, float low, float high)
@@ -72,7 +67,7 @@ static void round_group(const float *v, size_t n, int bits, float s, float *w)
     const float low = -(float)(1 << (bits - 1)), high = -low - 1;
     const float inverse = s != 0 ? 1 / s : 0;
     for (size_t k = 0; k < n; k++)
-        w[k] = s * round_even(clamped(v[k] * inverse, low, high));
+        w[k] = s * pare_round_even(clamped(v[k] * inverse, low, high));
 }
 
 static void round_rows(void *context, size_t begin, size_t end)
@@ -102,7 +97,7 @@ static float backward_group(const float *v, size_t n, int bits, float s, float *
     float ds = 0;
     for (size_t k = 0; k < n; k++) {
         const float x = v[k] * inverse, inside = clamped(x, low, high);
-        const float slope = round_even(inside) - (inside == x ? x : 0);
+        const float slope = pare_round_even(inside) - (inside == x ? x : 0);
         ds += dw[k] * slope;
         dw[k] = inside == x ? dw[k] : 0;
     }
@@ -141,7 +136,7 @@ static void store_piece(const struct job *job, const float *v, size_t n, float s
     const float inverse = s != 0 ? 1 / s : 0;
     uint8_t codes[PIECE];
     for (size_t k = 0; k < n; k++) {
-        const float q = round_even(clamped(v[k] * inverse, low, high));
+        const float q = pare_round_even(clamped(v[k] * inverse, low, high));
         codes[k] = (uint8_t)(q - low);
         pare_quant_error_add(error, v[k], s * q);
     }
