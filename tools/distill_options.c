@@ -12,6 +12,7 @@ struct distill_options distill_options_default(void)
 {
     const struct pare_distill_options loss = pare_distill_options_default();
     return (struct distill_options){
+        .family = -1,
         .init = "teacher",
         .hard = loss.hard,
         .soft = loss.soft,
@@ -78,6 +79,14 @@ static enum pare_status parse_pairs(const char *option, const char *text, size_t
 
 /* --- Options ---------------------------------------------------------------------- */
 
+static enum pare_family family_of(const struct distill_options *o,
+                                  const struct pare_config *teacher)
+{
+    return o->family < 0   ? PARE_DISTILBERT
+           : o->family < 2 ? families[o->family]
+                           : teacher->family;
+}
+
 enum pare_status distill_options_student(const struct distill_options *o,
                                          const struct pare_config *teacher,
                                          uint32_t *from,
@@ -85,7 +94,7 @@ enum pare_status distill_options_student(const struct distill_options *o,
                                          struct pare_error *err)
 {
     *options = (struct pare_student_options){
-        .family = o->family < 2 ? families[o->family] : teacher->family,
+        .family = family_of(o, teacher),
         .layers = (uint32_t)o->layers,
         .hidden = (uint32_t)o->hidden,
         .heads = (uint32_t)o->heads,
@@ -102,6 +111,8 @@ enum pare_status distill_options_student(const struct distill_options *o,
 }
 
 enum pare_status distill_options_go_on(const struct distill_options *o,
+                                       const struct pare_config *student,
+                                       const struct pare_config *teacher,
                                        struct pare_error *err)
 {
     const char *given = o->layers   ? "layers"
@@ -110,6 +121,10 @@ enum pare_status distill_options_go_on(const struct distill_options *o,
                         : o->hidden ? "hidden"
                         : o->heads  ? "heads"
                                     : NULL;
+    if (o->family >= 0 && family_of(o, teacher) != student->family)
+        return pare_fail(
+            err, PARE_ERR_USAGE, "--family %s is for a new student; the one in %s is %s",
+            distill_family_words[o->family], o->init, pare_family_name(student->family));
     if (!given)
         return PARE_OK;
     return pare_fail(err, PARE_ERR_USAGE,

@@ -8,7 +8,7 @@
 #include "tools/cli.h"
 
 struct distill_options {
-    int family; /* index into distill_family_words */
+    int family; /* index into distill_family_words, -1: not given */
     int layers, hidden, heads, ffn;
     const char *from, *init;
     double hard, soft, cosine, mse, first, relation, attention, temperature;
@@ -21,7 +21,7 @@ extern const char *const distill_family_words[];
 /* Entries for a table of options, of the struct that `o` points to. */
 #define STUDENT_OPTIONS(o)                                                               \
     PARE_CLI_CHOICE(0, "family", "NAME", &(o)->family, distill_family_words,             \
-                    "architecture of the student"),                                      \
+                    "architecture of the student, distilbert by default"),               \
         PARE_CLI_INT('l', "layers", "N", &(o)->layers, 0, 512,                           \
                      "blocks of the student, 0 for half of the teacher's"),              \
         PARE_CLI_STRING(0, "from", "N,N..", &(o)->from,                                  \
@@ -76,8 +76,10 @@ enum pare_status distill_options_student(const struct distill_options *o,
                                          struct pare_error *err) PARE_CHECKED;
 
 /* PARE_ERR_USAGE when there are options for a new student although --init names a
- * container: that one has its shape. */
+ * container: that one has its shape, and its family. */
 enum pare_status distill_options_go_on(const struct distill_options *o,
+                                       const struct pare_config *student,
+                                       const struct pare_config *teacher,
                                        struct pare_error *err) PARE_CHECKED;
 
 /* The loss that is asked for. */

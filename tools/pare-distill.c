@@ -7,6 +7,7 @@
 #include "runtime/base/sha256.h"
 #include "runtime/model/container.h"
 #include "runtime/model/stored.h"
+#include "tools/distill_init.h"
 #include "tools/distill_options.h"
 #include "tools/train_compress.h"
 #include "tools/train_data.h"
@@ -111,13 +112,18 @@ static enum pare_status new_params(struct work *w)
 /* A student that a container holds already. */
 static enum pare_status load_student(struct work *w)
 {
+    const char *path = w->o->distill.init;
     struct pare_stored stored;
     size_t drawn;
-    PARE_TRY(distill_options_go_on(&w->o->distill, w->err));
-    PARE_TRY(pare_stored_open_container(w->o->distill.init, &stored, w->err));
+    PARE_TRY(pare_stored_open_container(path, &stored, w->err));
     w->config = stored.config;
     enum pare_status status =
         pare_ckpt_refuse_output(stored.ckpt, w->cli->output, w->err);
+    if (status == PARE_OK)
+        status =
+            distill_options_go_on(&w->o->distill, &w->config, &w->model->config, w->err);
+    if (status == PARE_OK)
+        status = distill_init_check(&stored, path, w->model, w->cli->operands[0], w->err);
     if (status == PARE_OK)
         status = pare_ckpt_sha256(stored.ckpt, w->init_sha256, w->err);
     if (status == PARE_OK)

@@ -123,6 +123,27 @@ check 0 "student: bert, 4 layers of 20" pare-distill t.gguf $easy --init random 
 check 0 "" pare-quantize -q t.gguf --scheme int8 -o t8.gguf
 check 0 "60 of 60 right" pare-distill t8.gguf $easy --layers 1 --epochs 15 -o s8.gguf
 
+# A student of other labels or another vocabulary would be asked about something else.
+train="--train easy.tsv --epochs 1"
+check 0 "" pare-train -q s.gguf $train --label positive --label negative -o turned.gguf
+check 2 'label 0 is "positive" in turned.gguf, "negative" in the teacher t.gguf' \
+    pare-distill t.gguf $easy --init turned.gguf -o d.gguf
+check 0 "" pare-train -q s.gguf $train --label negative --label positive --label so \
+    -o three.gguf
+check 2 "three.gguf has 3 labels, the teacher t.gguf 2" \
+    pare-distill t.gguf $easy --init three.gguf -o d.gguf
+mkdir moved shorter cased
+sed '20{h;d};21{G}' data/vocab.txt >moved/vocab.txt
+sed '$d' data/vocab.txt >shorter/vocab.txt
+cp data/vocab.txt cased && echo '{"do_lower_case": false}' >cased/tokenizer_config.json
+for vocab in moved shorter cased; do
+    check 0 "" pare-train -q --config small.json --vocab $vocab $train -o $vocab.gguf
+done
+check 2 "piece 19 of the vocabulary is" pare-distill t.gguf $easy --init moved.gguf -o d.gguf
+check 2 "shorter.gguf has a vocabulary of" pare-distill t.gguf $easy --init shorter.gguf -o d.gguf
+check 2 "differ in tokenizer.ggml.normalizer.lowercase" \
+    pare-distill t.gguf $easy --init cased.gguf -o d.gguf
+
 # What makes no sense.
 wrong() {
     phrase=$1
@@ -157,6 +178,9 @@ wrong "--family" --family gpt
 wrong "--state none" --state none --resume
 wrong "--layers is for a new student" --init s.gguf --layers 2
 wrong "--from is for a new student" --init s.gguf --from 0
+wrong "--family bert is for a new student; the one in s.gguf is distilbert" \
+    --init s.gguf --family bert
+wrong "--family distilbert is for a new student" --init a1.gguf --family distilbert
 check 5 "nothing.gguf" pare-distill t.gguf $easy --init nothing.gguf -o d.gguf
 check 5 "nothing.gguf" pare-distill nothing.gguf $easy -o d.gguf
 check 3 "easy.tsv" pare-distill easy.tsv $easy -o d.gguf
