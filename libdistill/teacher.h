@@ -4,8 +4,11 @@
  * written as it is computed and mapped when it is read: "N.logits" F32 [examples, Z],
  * and, where a loss wants them, "N.hidden.S" F16 [tokens, C] for hidden state S (0: the
  * embedding's output, l: that of block l - 1), or "N.first.S" F16 [examples, C] when only
- * first tokens' are wanted, and "N.qkv.L" F16 [tokens, 3C] for block L.
- * Keys say which teacher and which examples it belongs to; a file of others is replaced.
+ * first tokens' are wanted, and "N.qkv.L" F16 [tokens, 3C] for block L; last "N.crc32"
+ * I32 [1], the CRC-32 of the names and data of the chunk's other tensors in the order of
+ * the file. Opening checks them all: a chunk that is damaged is computed again.
+ * Keys say which version of this format it has, and which teacher and which examples it
+ * belongs to; a file of others is replaced.
  */
 #ifndef PARE_DISTILL_TEACHER_H
 #define PARE_DISTILL_TEACHER_H
@@ -25,7 +28,35 @@ struct pare_teacher_wants {
     int first_tokens;      /* hidden states of first tokens only */
 };
 
+enum pare_teacher_file { /* what is in the place of the cache */
+                         PARE_TEACHER_NO_FILE,
+                         PARE_TEACHER_FITS,
+                         PARE_TEACHER_LACKS,   /* something that is wanted */
+                         PARE_TEACHER_DAMAGED, /* in some chunks */
+                         PARE_TEACHER_OTHER,   /* of another teacher, other examples or
+                                                  another version */
+};
+
+struct pare_teacher_found {
+    enum pare_teacher_file what;
+    size_t chunks, damaged; /* chunks the examples have, and damaged ones */
+};
+
+struct pare_teacher_call {
+    const char *path; /* of the cache */
+    const struct pare_model *model;
+    const char *sha256; /* names the model's content */
+    const struct pare_examples *examples;
+    const struct pare_teacher_wants *wants;
+    /* Is told what was found before the teacher is run and the file replaced; NULL
+     * allowed. */
+    void (*tell)(void *context, const struct pare_teacher_found *found);
+    void *context;
+    const struct pare_progress *progress; /* or NULL */
+};
+
 struct pare_teacher {
+    struct pare_teacher_found found;
     struct pare_config config;
     const struct pare_examples *examples; /* borrowed */
     struct pare_ckpt *ckpt;
@@ -33,15 +64,12 @@ struct pare_teacher {
     struct pare_arena arena;
 };
 
-/* Opens the cache at `path` when it is of this teacher (`sha256` names its content) and
- * these examples and has all that is wanted; else runs the teacher, writes the file anew
- * and sets *computed. PARE_ERR_INPUT when a hidden state is not finite or beyond F16. */
-enum pare_status pare_teacher_open(const char *path, const struct pare_model *model,
-                                   const char *sha256,
-                                   const struct pare_examples *examples,
-                                   const struct pare_teacher_wants *wants,
-                                   const struct pare_progress *progress,
-                                   struct pare_teacher **out, int *computed,
+/* Opens the cache when it is of this teacher and these examples, whole, and has all that
+ * is wanted; else runs the teacher for the chunks that are not like that and writes the
+ * file anew. PARE_ERR_USAGE when there is a file that is no cache, PARE_ERR_INPUT when a
+ * hidden state is not finite or beyond F16. The call's examples must outlive *out. */
+enum pare_status pare_teacher_open(const struct pare_teacher_call *call,
+                                   struct pare_teacher **out,
                                    struct pare_error *err) PARE_CHECKED;
 void pare_teacher_free(struct pare_teacher *teacher); /* NULL allowed */
 

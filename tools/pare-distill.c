@@ -155,19 +155,35 @@ static enum pare_status start_student(struct work *w)
 
 /* --- The teacher's answers -------------------------------------------------------- */
 
+static void tell_found(void *context, const struct pare_teacher_found *found)
+{
+    struct work *w = context;
+    if (found->what == PARE_TEACHER_DAMAGED)
+        pare_cli_warn(w->cli,
+                      "%s: %zu of %zu parts of the teacher's answers are damaged; they "
+                      "are computed again",
+                      w->cache, found->damaged, found->chunks);
+}
+
 static enum pare_status ask_teacher(struct work *w)
 {
-    int computed;
     PARE_TRY(pare_distiller_new(&w->loss, &w->config, &w->model->config, &w->distiller,
                                 w->err));
     const struct pare_teacher_wants wants = pare_distiller_wants(w->distiller);
     PARE_TRY(pare_examples_check(&w->transfer.examples, &w->model->config, 1, w->o->train,
                                  w->err));
-    PARE_TRY(pare_teacher_open(w->cache, w->model, w->teacher_sha256,
-                               &w->transfer.examples, &wants, &w->cli->progress,
-                               &w->teacher, &computed, w->err));
+    const struct pare_teacher_call call = {.path = w->cache,
+                                           .model = w->model,
+                                           .sha256 = w->teacher_sha256,
+                                           .examples = &w->transfer.examples,
+                                           .wants = &wants,
+                                           .tell = tell_found,
+                                           .context = w,
+                                           .progress = &w->cli->progress};
+    PARE_TRY(pare_teacher_open(&call, &w->teacher, w->err));
     pare_cli_info(w->cli, "%s: the teacher's answers to %zu texts, %s", w->cache,
-                  w->transfer.examples.count, computed ? "computed" : "as found");
+                  w->transfer.examples.count,
+                  w->teacher->found.what == PARE_TEACHER_FITS ? "as found" : "computed");
     return PARE_OK;
 }
 

@@ -105,6 +105,11 @@ check 0 "cache: the teacher's answers to 60 texts, as found" \
 cmp cache cache-before || fail "a cache that fits was written again"
 cmp plain.gguf c1.gguf && cmp c1.gguf c2.gguf || fail "other bytes with a cache"
 check 0 "as found" pare-distill t.gguf $short --layers 1 --cache cache -o c3.gguf
+printf 'x' | dd of=cache bs=1 seek=$(($(wc -c <cache) - 5000)) conv=notrunc 2>/dev/null
+check 0 "1 of 1 parts of the teacher's answers are damaged" \
+    pare-distill t.gguf $short --mse 1 --cache cache -o c4.gguf
+cmp cache cache-before && cmp plain.gguf c4.gguf || fail "a damaged cache is not made whole"
+rm -f c4.gguf
 check 0 "computed" pare-distill t.gguf $short --attention 1 --cache cache -o c3.gguf
 check 0 "computed" pare-distill s.gguf $short --layers 1 --cache cache -o c3.gguf
 check 0 "to 300 texts, computed" pare-distill s.gguf --train data/train.tsv \

@@ -41,13 +41,16 @@ static struct pare_config teacher_config(uint32_t hidden)
 static void open_teacher(struct pupil *p, const struct pare_config *config)
 {
     const struct pare_teacher_wants wants = pare_distiller_wants(p->distiller);
-    int computed;
     TOY_OK(pare_params_new(config, &p->teacher_params, err));
     toy_values(p->teacher_params, 77);
     struct pare_weight_source source = pare_params_source(p->teacher_params);
     TOY_OK(pare_model_bind(config, &source, &p->teacher_model, err));
-    TOY_OK(pare_teacher_open(folder_path(&p->folder, "cache"), p->teacher_model, "toy",
-                             &p->examples, &wants, NULL, &p->teacher, &computed, err));
+    const struct pare_teacher_call call = {.path = folder_path(&p->folder, "cache"),
+                                           .model = p->teacher_model,
+                                           .sha256 = "toy",
+                                           .examples = &p->examples,
+                                           .wants = &wants};
+    TOY_OK(pare_teacher_open(&call, &p->teacher, err));
 }
 
 static void open_pupil(struct pupil *p, const struct pare_config *student,

@@ -238,10 +238,13 @@ static struct pare_teacher *ask(const struct golden *g,
                                 const struct pare_teacher_wants *wants)
 {
     struct pare_teacher *teacher;
-    int computed;
-    GOLDEN_OK(pare_teacher_open(folder_path(&g->folder, "cache"), g->teacher_model, "t",
-                                &g->examples, wants, NULL, &teacher, &computed, err));
-    cr_assert(computed);
+    const struct pare_teacher_call call = {.path = folder_path(&g->folder, "cache"),
+                                           .model = g->teacher_model,
+                                           .sha256 = "t",
+                                           .examples = &g->examples,
+                                           .wants = wants};
+    GOLDEN_OK(pare_teacher_open(&call, &teacher, err));
+    cr_assert_eq(teacher->found.what, PARE_TEACHER_NO_FILE);
     return teacher;
 }
 

@@ -1,0 +1,222 @@
+/* The teacher's pass over the examples: see teacher_pass.h. */
+#include "libdistill/teacher_pass.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "libdistill/teacher_file.h"
+#include "runtime/base/bytes.h"
+#include "runtime/base/interrupt.h"
+#include "runtime/base/parallel.h"
+#include "runtime/checkpoint/gguf_writer.h"
+
+#define BATCH 32 /* sequences of a forward */
+
+struct pass {
+    const struct pare_teacher_call *call;
+    const struct pare_config *config;
+    const uint8_t *wanted;
+    const struct pare_teacher *old;
+    size_t kinds;
+    struct pare_gguf_writer *writer;
+    struct pare_batcher batcher;
+    struct pare_acts acts;
+    float *first;         /* [BATCH, C] states of first tokens */
+    unsigned char **data; /* [kinds] a chunk's tensors, NULL: not wanted */
+    const void **ready;   /* [kinds] what is to be written */
+    struct pare_arena arena;
+    struct pare_error *err;
+};
+
+/* --- A chunk's answers ------------------------------------------------------------ */
+
+struct encode {
+    const float *from;
+    unsigned char *to;
+};
+
+static void encode_tile(void *context, size_t begin, size_t end)
+{
+    const struct encode *e = context;
+    pare_row_encode(PARE_F16, e->from + begin, e->to + begin * sizeof(uint16_t),
+                    end - begin);
+}
+
+/* The rows [row, row + rows) of one tensor, if it is wanted. */
+static enum pare_status keep(const struct pass *p, size_t kind, size_t row,
+                             const float *from, size_t rows)
+{
+    const size_t width = pare_teacher_width(p->config, kind), n = rows * width;
+    const size_t size = kind == 0 ? sizeof(float) : sizeof(uint16_t);
+    if (!p->data[kind])
+        return PARE_OK;
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(from[i]) <= 65504.0f)) /* also not a number */
+            return pare_fail(p->err, PARE_ERR_INPUT,
+                             "the teacher computes %g: its weights are damaged, or too "
+                             "large to keep its states as F16",
+                             (double)from[i]);
+    unsigned char *to = p->data[kind] + row * width * size;
+    if (kind == 0)
+        memcpy(to, from, n * size);
+    else
+        pare_parallel_for(n, 16384, encode_tile, &(struct encode){from, to});
+    return PARE_OK;
+}
+
+static enum pare_status keep_first(const struct pass *p, size_t kind, size_t row,
+                                   const float *state, const struct pare_batch *batch)
+{
+    const size_t C = p->config->hidden;
+    if (!p->data[kind])
+        return PARE_OK;
+    for (size_t s = 0; s < batch->n_seq; s++)
+        memcpy(p->first + s * C, state + batch->starts[s] * C, C * sizeof *p->first);
+    return keep(p, kind, row, p->first, batch->n_seq);
+}
+
+static enum pare_status compute_batch(struct pass *p,
+                                      const struct pare_teacher_span *span, size_t first,
+                                      size_t n)
+{
+    const struct pare_teacher_kinds k = pare_teacher_kinds(p->config);
+    const struct pare_batch batch = pare_batcher_fill(&p->batcher, NULL, first, n);
+    const uint64_t *starts = p->call->examples->starts;
+    const size_t token = (size_t)(starts[first] - starts[span->first]);
+    PARE_TRY(pare_forward(p->call->model, &batch, NULL, &p->acts, p->err));
+    PARE_TRY(keep(p, k.logits, first - span->first, p->acts.logits, n));
+    for (uint32_t l = 0; l <= p->config->layers; l++) {
+        const float *state = l ? p->acts.blocks[l - 1].output : p->acts.embedded;
+        PARE_TRY(keep(p, k.hidden + l, token, state, batch.n_tokens));
+        PARE_TRY(keep_first(p, k.first + l, first - span->first, state, &batch));
+    }
+    for (uint32_t l = 0; l < p->config->layers; l++)
+        PARE_TRY(keep(p, k.qkv + l, token, p->acts.blocks[l].qkv, batch.n_tokens));
+    return PARE_OK;
+}
+
+static enum pare_status compute(struct pass *p, const struct pare_teacher_span *span)
+{
+    for (size_t kind = 0; kind < p->kinds; kind++) {
+        p->data[kind] = NULL;
+        if (p->wanted[kind])
+            PARE_TRY(pare_arena_alloc(&p->arena, &p->data[kind],
+                                      pare_teacher_shape(p->config, span, kind).bytes, 1,
+                                      p->err));
+        p->ready[kind] = p->data[kind];
+    }
+    for (size_t first = span->first; first < span->end; first += BATCH) {
+        const size_t n = span->end - first < BATCH ? span->end - first : BATCH;
+        PARE_TRY(pare_check_interrupted(p->err));
+        PARE_TRY(compute_batch(p, span, first, n));
+    }
+    return PARE_OK;
+}
+
+/* Whether the old file has all that is wanted of a chunk: then it is ready. */
+static int find_old(struct pass *p, size_t chunk)
+{
+    for (size_t kind = 0; kind < p->kinds; kind++) {
+        const struct pare_tensor *tensor =
+            p->old->chunks ? p->old->chunks[chunk * p->kinds + kind] : NULL;
+        if (p->wanted[kind] && !tensor)
+            return 0;
+        p->ready[kind] = p->wanted[kind] ? tensor->data : NULL;
+    }
+    return 1;
+}
+
+/* --- The file --------------------------------------------------------------------- */
+
+static enum pare_status write_chunk(struct pass *p, size_t chunk)
+{
+    const struct pare_teacher_span span = pare_teacher_span(p->call->examples, chunk);
+    struct pare_arena_mark mark = pare_arena_mark(&p->arena);
+    uint8_t crc[sizeof(uint32_t)];
+    if (!find_old(p, chunk))
+        PARE_TRY(compute(p, &span));
+    for (size_t kind = 0; kind < p->kinds; kind++)
+        if (p->ready[kind])
+            PARE_TRY(pare_gguf_writer_data(
+                p->writer, p->ready[kind],
+                pare_teacher_shape(p->config, &span, kind).bytes, p->err));
+    pare_store_u32(crc, pare_teacher_crc(p->config, &span, chunk, p->ready));
+    PARE_TRY(pare_gguf_writer_data(p->writer, crc, sizeof crc, p->err));
+    pare_arena_release(&p->arena, mark);
+    return PARE_OK;
+}
+
+static enum pare_status plan_chunk(const struct pass *p, size_t chunk)
+{
+    const struct pare_teacher_span span = pare_teacher_span(p->call->examples, chunk);
+    char name[PARE_NAME_SIZE];
+    for (size_t kind = 0; kind < p->kinds; kind++) {
+        if (!p->wanted[kind])
+            continue;
+        const struct pare_tensor shape = pare_teacher_shape(p->config, &span, kind);
+        pare_teacher_name(p->config, chunk, kind, name);
+        PARE_TRY(pare_gguf_writer_plan(p->writer, name, shape.type, shape.n_dims,
+                                       shape.shape, p->err));
+    }
+    const struct pare_tensor crc = pare_teacher_crc_shape();
+    pare_teacher_crc_name(chunk, name);
+    return pare_gguf_writer_plan(p->writer, name, crc.type, crc.n_dims, crc.shape,
+                                 p->err);
+}
+
+static enum pare_status write_all(struct pass *p)
+{
+    const struct pare_examples *examples = p->call->examples;
+    const struct pare_teacher_kinds k = pare_teacher_kinds(p->config);
+    const size_t n = pare_teacher_chunks(examples);
+    for (size_t kind = k.first; kind < k.end; kind++)
+        p->acts.tape |= p->wanted[kind];
+    p->acts.first_only = !p->acts.tape;
+    for (size_t chunk = 0; chunk < n; chunk++)
+        PARE_TRY(plan_chunk(p, chunk));
+    PARE_TRY(pare_batcher_init(&p->batcher, examples, BATCH, p->err));
+    PARE_TRY(pare_arena_alloc(&p->arena, &p->data, p->kinds, sizeof *p->data, p->err));
+    PARE_TRY(pare_arena_alloc(&p->arena, &p->ready, p->kinds, sizeof *p->ready, p->err));
+    PARE_TRY(pare_arena_alloc(&p->arena, &p->first, BATCH * p->config->hidden,
+                              sizeof *p->first, p->err));
+    for (size_t chunk = 0; chunk < n; chunk++) {
+        pare_progress_report(p->call->progress, "teacher", chunk, n, NULL);
+        PARE_TRY(write_chunk(p, chunk));
+    }
+    pare_progress_report(p->call->progress, "teacher", n, n, NULL);
+    return PARE_OK;
+}
+
+static enum pare_status write_file(struct pass *p)
+{
+    struct pare_meta meta = {0};
+    enum pare_status status = pare_teacher_meta(p->call, &meta, p->err);
+    if (status == PARE_OK)
+        status = pare_gguf_writer_open(p->call->path, &meta, &p->writer, p->err);
+    if (status == PARE_OK)
+        status = write_all(p);
+    if (status == PARE_OK)
+        status = pare_gguf_writer_commit(p->writer, p->err);
+    else
+        pare_gguf_writer_abort(p->writer);
+    pare_meta_free(&meta);
+    return status;
+}
+
+enum pare_status pare_teacher_pass(const struct pare_teacher_call *call,
+                                   const uint8_t *wanted, const struct pare_teacher *old,
+                                   struct pare_error *err)
+{
+    const struct pare_config *config = &call->model->config;
+    struct pass p = {.call = call,
+                     .config = config,
+                     .wanted = wanted,
+                     .old = old,
+                     .kinds = pare_teacher_kinds(config).end,
+                     .err = err};
+    enum pare_status status = write_file(&p);
+    pare_batcher_free(&p.batcher);
+    pare_acts_free(&p.acts);
+    pare_arena_free(&p.arena);
+    return status;
+}
