@@ -222,6 +222,12 @@ static enum pare_status fill_meta(const struct work *w, const struct pare_train_
     return status;
 }
 
+/* Whether the answers are not, even in part, those of an earlier run. */
+static int is_new(const struct pare_teacher_found *found)
+{
+    return found->what == PARE_TEACHER_NO_FILE || found->what == PARE_TEACHER_OTHER;
+}
+
 static void forget_cache(const struct work *w)
 {
     if (!w->o->cache)
@@ -272,7 +278,8 @@ static enum pare_status train(struct work *w, const char *identity)
     if (training->find_lr) {
         PARE_TRY(
             train_find_rate(w->cli, w->params, &w->transfer.examples, &options, w->err));
-        forget_cache(w);
+        if (is_new(&w->teacher->found))
+            forget_cache(w);
         return PARE_OK;
     }
     PARE_TRY(
@@ -300,9 +307,9 @@ static void tell_start(const struct work *w)
 static enum pare_status check_paths(struct work *w)
 {
     const struct options *o = w->o;
-    const int n = o->cache
-                      ? snprintf(w->cache, sizeof w->cache, "%s", o->cache)
-                      : snprintf(w->cache, sizeof w->cache, "%s.teacher", w->cli->output);
+    const char *output = w->cli->output ? w->cli->output : "find-lr";
+    const int n = o->cache ? snprintf(w->cache, sizeof w->cache, "%s", o->cache)
+                           : snprintf(w->cache, sizeof w->cache, "%s.teacher", output);
     if (n < 0 || (size_t)n >= sizeof w->cache)
         return pare_fail(w->err, PARE_ERR_USAGE,
                          "the path of the teacher's cache is too long");
@@ -317,6 +324,7 @@ static enum pare_status check_paths(struct work *w)
 static enum pare_status distill(struct work *w)
 {
     char *identity;
+    PARE_TRY(train_find_rate_check(w->cli, &w->o->training, w->err));
     PARE_TRY(check_paths(w));
     PARE_TRY(train_options_lock(w->cli->output, &w->lock, w->err));
     PARE_TRY(open_teacher(w));
@@ -363,9 +371,11 @@ int main(int argc, char **argv)
         PARE_CLI_STRING('t', "train", "FILE", &o.train, "labelled text to learn from"),
         PARE_CLI_STRING('d', "dev", "FILE", &o.dev,
                         "labelled text to judge the student by"),
-        PARE_CLI_STRING(0, "cache", "FILE", &o.cache,
-                        "the teacher's answers: used when they fit, else written, and "
-                        "kept; OUTPUT.teacher by default, removed at the end"),
+        PARE_CLI_STRING(
+            0, "cache", "FILE", &o.cache,
+            "the teacher's answers: used when they fit, else written, and "
+            "kept; OUTPUT.teacher by default, removed at the end (find-lr.teacher "
+            "where there is no output)"),
         TRANSFER_OPTIONS(&o.transfer),
         STUDENT_OPTIONS(&o.distill),
         LOSS_OPTIONS(&o.distill),
@@ -395,7 +405,7 @@ int main(int argc, char **argv)
         .examples = examples,
         .min_operands = 1,
         .max_operands = 1,
-        .common = PARE_CLI_OUTPUT | PARE_CLI_NEEDS_OUTPUT | PARE_CLI_SEED,
+        .common = PARE_CLI_OUTPUT | PARE_CLI_SEED,
     };
     return pare_cli_main(&program, argc, argv, run, &o);
 }

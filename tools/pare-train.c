@@ -263,6 +263,7 @@ static enum pare_status check_paths(struct work *w)
 static enum pare_status train(struct work *w)
 {
     struct pare_train_result result;
+    PARE_TRY(train_find_rate_check(w->cli, &w->o->training, w->err));
     PARE_TRY(check_paths(w));
     PARE_TRY(train_options_lock(w->cli->output, &w->lock, w->err));
     PARE_TRY(open_start(w));
@@ -360,7 +361,7 @@ int main(int argc, char **argv)
         .examples = examples,
         .min_operands = 0,
         .max_operands = 1,
-        .common = PARE_CLI_OUTPUT | PARE_CLI_NEEDS_OUTPUT | PARE_CLI_SEED,
+        .common = PARE_CLI_OUTPUT | PARE_CLI_SEED,
     };
     return pare_cli_main(&program, argc, argv, run, &o);
 }

@@ -25,6 +25,18 @@ static void print_curve(const struct pare_rate_curve *curve)
            curve->suggested);
 }
 
+enum pare_status train_find_rate_check(const struct pare_cli *cli,
+                                       const struct train_options *o,
+                                       struct pare_error *err)
+{
+    if (!o->find_lr && !cli->output)
+        return pare_fail(err, PARE_ERR_USAGE, "missing option: -o FILE");
+    if (o->find_lr && o->resume)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--find-lr begins anew each time: leave --resume out");
+    return PARE_OK;
+}
+
 enum pare_status train_find_rate(struct pare_cli *cli, struct pare_params *params,
                                  const struct pare_examples *train,
                                  const struct pare_train_options *options,

@@ -340,7 +340,7 @@ enum pare_status pare_ckpt_refuse_output(const struct pare_ckpt *ckpt, const cha
                                          struct pare_error *err)
 {
     struct stat found;
-    if (stat(output, &found))
+    if (!output || stat(output, &found))
         return PARE_OK;
     for (size_t i = 0; i < ckpt->files->n_maps; i++)
         if (ckpt->files->maps[i].device == (uint64_t)found.st_dev &&

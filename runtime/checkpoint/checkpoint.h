@@ -43,7 +43,8 @@ enum pare_status pare_ckpt_open(const char *path, struct pare_ckpt **out,
                                 struct pare_error *err) PARE_CHECKED;
 void pare_ckpt_close(struct pare_ckpt *ckpt); /* NULL allowed */
 
-/* PARE_ERR_USAGE when `output` is one of the checkpoint's files, also through a link. */
+/* PARE_ERR_USAGE when `output` is one of the checkpoint's files, also through a link;
+ * NULL is none. */
 enum pare_status pare_ckpt_refuse_output(const struct pare_ckpt *ckpt, const char *output,
                                          struct pare_error *err) PARE_CHECKED;
 

@@ -119,6 +119,20 @@ check 2 "t.gguf: the output is the same file as the input t.gguf" \
     pare-distill t.gguf $short --cache t.gguf -o c4.gguf
 check 5 "" pare-distill t.gguf $short --cache nowhere/cache -o c4.gguf
 
+# A search for a rate needs no output, and leaves a stopped run's answers alone.
+find="$easy --layers 2 --mse 1 --find-lr -q"
+ls -A >before.txt
+check 0 "rate" pare-distill t.gguf $find
+check 0 "rate" pare-distill t.gguf $find -o found.gguf
+ls -A | diff before.txt - || fail "--find-lr leaves files"
+cp cache-before found.gguf.teacher
+check 0 "rate" pare-distill t.gguf $find -o found.gguf
+cmp cache-before found.gguf.teacher || fail "--find-lr removes a stopped run's answers"
+check 0 "rate" pare-distill t.gguf $find --relation 1 -o found.gguf
+[ -f found.gguf.teacher ] || fail "--find-lr removes a stopped run's answers, and more"
+check 2 "leave --resume out" pare-distill t.gguf $find --resume -o found.gguf
+check 2 "missing option: -o FILE" pare-distill t.gguf $easy
+
 # A student goes on learning, or begins from nothing; a quantised teacher teaches too.
 check 0 "60 of 60 right" pare-distill t.gguf $easy --init s.gguf --epochs 1 -o more.gguf
 check 0 "student: distilbert, 1 layers of 48" pare-distill t.gguf $easy --init s.gguf \

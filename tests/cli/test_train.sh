@@ -54,6 +54,9 @@ check 2 'matches "blk.7.*"' pare-train -q $start $data --freeze 'blk.7.*' -o g.g
 check 0 "suggested: --lr " pare-train $start $data --find-lr --metrics f.jsonl -o f.gguf
 [ "$(grep -c '^ *[0-9.]*e-0[0-9] ' .out)" -gt 12 ] || fail "no table of rates"
 absent f.gguf f.gguf.state f.jsonl
+check 0 "suggested: --lr " pare-train -q $start $data --find-lr
+check 2 "leave --resume out" pare-train $start $data --find-lr --resume
+check 2 "missing option: -o FILE" pare-train $start $data
 
 # Killed in the middle, six times, and resumed until it is through. The moments are
 # counted in updates, not in seconds: any machine meets a job that is running.
