@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "libdistill/state.h"
+#include "libdistill/train_check.h"
 #include "libdistill/trainer.h"
 #include "runtime/base/sha256.h"
 #include "runtime/model/container.h"
@@ -38,6 +39,7 @@ struct work {
     struct train_compress compress;
     struct pare_distill_options loss;
     struct pare_distiller *distiller;
+    char *identity; /* of the loss, for the resume file */
     struct pare_teacher *teacher;
     struct train_log log;
     struct pare_output *lock;
@@ -167,11 +169,7 @@ static void tell_found(void *context, const struct pare_teacher_found *found)
 
 static enum pare_status ask_teacher(struct work *w)
 {
-    PARE_TRY(pare_distiller_new(&w->loss, &w->config, &w->model->config, &w->distiller,
-                                w->err));
     const struct pare_teacher_wants wants = pare_distiller_wants(w->distiller);
-    PARE_TRY(pare_examples_check(&w->transfer.examples, &w->model->config, 1, w->o->train,
-                                 w->err));
     const struct pare_teacher_call call = {.path = w->cache,
                                            .model = w->model,
                                            .sha256 = w->teacher_sha256,
@@ -253,28 +251,47 @@ static enum pare_status write_container(struct work *w,
 /* --- The program ------------------------------------------------------------------ */
 
 /* Weights of the loss and everything else that decides the result. */
-static enum pare_status loss_identity(const struct work *w, char **out)
+static enum pare_status loss_identity(struct work *w)
 {
     cJSON *json = cJSON_CreateObject();
-    *out = NULL;
     if (json && cJSON_AddStringToObject(json, "teacher", w->teacher_sha256) &&
         distill_options_history(&w->o->distill, &w->loss, json) &&
         train_compress_history(&w->compress, json))
-        *out = cJSON_PrintUnformatted(json);
+        w->identity = cJSON_PrintUnformatted(json);
     cJSON_Delete(json);
-    return *out ? PARE_OK : pare_fail_memory(w->err, sizeof(cJSON));
+    return w->identity ? PARE_OK : pare_fail_memory(w->err, sizeof(cJSON));
 }
 
-static enum pare_status train(struct work *w, const char *identity)
+static struct pare_train_options trainer_options(struct work *w)
 {
-    struct pare_train_result result;
     struct pare_train_options options =
         train_options_trainer(&w->o->training, w->cli->seed, w->state);
+    options.loss = pare_distiller_loss(w->distiller, w->teacher, w->params);
+    options.loss_identity = w->identity;
+    options.compressor = train_compress_compressor(&w->compress);
+    return options;
+}
+
+/* All that can be wrong with a run, before the teacher is asked: that takes long. */
+static enum pare_status check_run(struct work *w)
+{
+    PARE_TRY(pare_examples_check(&w->transfer.examples, &w->model->config, 1, w->o->train,
+                                 w->err));
+    struct pare_train_options options = trainer_options(w);
+    if (w->o->training.find_lr) { /* as it will use them */
+        options.eval_every = options.patience = 0;
+        options.state_path = NULL;
+    }
+    return pare_train_check(w->params, &w->transfer.examples,
+                            w->o->dev ? &w->dev.examples : NULL, &options, w->err);
+}
+
+static enum pare_status train(struct work *w)
+{
+    struct pare_train_result result;
+    const struct pare_train_options options = trainer_options(w);
     const struct train_options *training = &w->o->training;
     const struct pare_train_hooks hooks = {train_log_event, &w->log, &w->cli->progress};
-    options.loss = pare_distiller_loss(w->distiller, w->teacher, w->params);
-    options.loss_identity = identity;
-    options.compressor = train_compress_compressor(&w->compress);
     if (training->find_lr) {
         PARE_TRY(
             train_find_rate(w->cli, w->params, &w->transfer.examples, &options, w->err));
@@ -323,7 +340,6 @@ static enum pare_status check_paths(struct work *w)
 
 static enum pare_status distill(struct work *w)
 {
-    char *identity;
     PARE_TRY(train_find_rate_check(w->cli, &w->o->training, w->err));
     PARE_TRY(check_paths(w));
     PARE_TRY(train_options_lock(w->cli->output, &w->lock, w->err));
@@ -331,12 +347,13 @@ static enum pare_status distill(struct work *w)
     PARE_TRY(read_data(w));
     PARE_TRY(goes_on(w) ? load_student(w) : start_student(w));
     train_compress_start(&w->compress, w->params);
-    PARE_TRY(ask_teacher(w));
+    PARE_TRY(pare_distiller_new(&w->loss, &w->config, &w->model->config, &w->distiller,
+                                w->err));
+    PARE_TRY(loss_identity(w));
+    PARE_TRY(check_run(w));
     tell_start(w);
-    PARE_TRY(loss_identity(w, &identity));
-    enum pare_status status = train(w, identity);
-    cJSON_free(identity);
-    return status;
+    PARE_TRY(ask_teacher(w));
+    return train(w);
 }
 
 static enum pare_status run(struct pare_cli *cli, void *context, struct pare_error *err)
@@ -349,6 +366,7 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
     status = status == PARE_OK ? closed : status;
     pare_teacher_free(w.teacher);
     pare_distiller_free(w.distiller);
+    cJSON_free(w.identity);
     pare_params_free(w.params);
     train_compress_free(&w.compress);
     transfer_data_free(&w.transfer);

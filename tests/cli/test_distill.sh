@@ -94,6 +94,18 @@ check 2 "had loss" pare-distill t.gguf $term --soft 0.4 -o term.gguf --resume
 check 2 "had loss" pare-distill t.gguf $term --map 2:2 -o term.gguf --resume
 check 2 "had loss" pare-distill s.gguf $term --layers 1 -o term.gguf --resume
 
+# What a run would be refused for is known before the teacher is asked.
+early() {
+    phrase=$1
+    shift
+    check 2 "$phrase" pare-distill t.gguf "$@" --cache early.cache
+    absent early.cache
+}
+early "no development data" --train easy.tsv --patience 3 -o d.gguf
+early 'matches "blk.7.*"' $easy --freeze 'blk.7.*' -o d.gguf
+early "had loss" $term --soft 0.4 -o term.gguf --resume
+early "had seed 3" $term --seed 9 -o term.gguf --resume
+
 # The answers are asked for once: a file of this teacher and this text is used again.
 short="$easy --layers 2 --epochs 1"
 check 0 - pare-distill -q t.gguf $short --mse 1 -o plain.gguf
