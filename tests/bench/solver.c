@@ -1,7 +1,10 @@
-/* bench_solver NxK [--threads T] [--dump FOLDER] [SETTING ...]: the solvers on a layer of
- * layers.h, 16,384 inputs. Prints for each setting the weighted relative error
- * tr((W - Q) H (W - Q)^T) / tr(W H W^T), H without damping, and the best time of three.
- * One thread: processor time. --dump writes W and H as float32 for other programs.
+/* bench_solver NxK [--threads T] [--rounds R] [--nudge SEED] [--dump FOLDER]
+ * [SETTING ...]: the solvers on a layer of layers.h, 16,384 inputs. Prints for each
+ * setting the weighted relative error tr((W - Q) H (W - Q)^T) / tr(W H W^T), H without
+ * damping, and the best time of R (3); one thread: processor time. A setting is a name of
+ * the table below, or words: "3 g32 early all squares". --nudge makes half of the weights
+ * larger by 2^-12: what the errors of other decisions, that are no worse, are. --dump
+ * writes W and H as float32 for other programs.
  */
 #include <math.h>
 #include <stdio.h>
@@ -107,74 +110,78 @@ static void dump(const char *folder, const char *name, const float *data, size_t
 }
 
 struct setting {
-    const char *name;
     int rtn; /* without second moments */
     enum pare_order order;
     struct pare_gptq_options gptq;
 };
 
-#define PUBLISHED(b, g, asym)                                                            \
-    {                                                                                    \
-        .kind = PARE_TARGET_PUBLISHED, .grid = {                                         \
-            .bits = b,                                                                   \
-            .group = g,                                                                  \
-            .asymmetric = asym                                                           \
-        }                                                                                \
-    }
-#define GROUPS(b, g, asym)                                                               \
-    {                                                                                    \
-        .kind = PARE_TARGET_GROUPS, .grid = {.bits = b, .group = g, .asymmetric = asym } \
-    }
-
-static const struct setting settings[] = {
-    {"rtn_g128", 1, 0, {PUBLISHED(4, 128, 1), PARE_SEARCH_RANGE, 0, 0, 0}},
-    {"rtn_g128_mse", 1, 0, {PUBLISHED(4, 128, 1), PARE_SEARCH_NORM, 80, 0.01f, 0}},
-    {"rtn_perchannel", 1, 0, {PUBLISHED(4, 0, 1), PARE_SEARCH_RANGE, 0, 0, 0}},
-    {"gptq_g128",
-     0,
-     PARE_ORDER_NATURAL,
-     {PUBLISHED(4, 128, 1), PARE_SEARCH_RANGE, 0, 0, 0}},
-    {"gptq_g128_actorder",
-     0,
-     PARE_ORDER_ALL,
-     {PUBLISHED(4, 128, 1), PARE_SEARCH_RANGE, 0, 0, 0}},
-    {"gptq_g128_actorder_static",
-     0,
-     PARE_ORDER_ALL,
-     {PUBLISHED(4, 128, 1), PARE_SEARCH_RANGE, 0, 0, 1}},
-    {"gptq_g128_mse",
-     0,
-     PARE_ORDER_NATURAL,
-     {PUBLISHED(4, 128, 1), PARE_SEARCH_NORM, 80, 0.01f, 0}},
-    {"gptq_g128_sym",
-     0,
-     PARE_ORDER_NATURAL,
-     {PUBLISHED(4, 128, 0), PARE_SEARCH_RANGE, 0, 0, 0}},
-    {"gptq_g32",
-     0,
-     PARE_ORDER_NATURAL,
-     {PUBLISHED(4, 32, 1), PARE_SEARCH_RANGE, 0, 0, 0}},
-    {"gptq_g64",
-     0,
-     PARE_ORDER_NATURAL,
-     {PUBLISHED(4, 64, 1), PARE_SEARCH_RANGE, 0, 0, 0}},
-    {"gptq_perchannel",
-     0,
-     PARE_ORDER_NATURAL,
-     {PUBLISHED(4, 0, 1), PARE_SEARCH_RANGE, 0, 0, 0}},
-    {"gptq_perchannel_actorder",
-     0,
-     PARE_ORDER_ALL,
-     {PUBLISHED(4, 0, 1), PARE_SEARCH_RANGE, 0, 0, 0}},
-    {"default_g128",
-     0,
-     PARE_ORDER_GROUPS,
-     {GROUPS(4, 128, 1), PARE_SEARCH_SWEEP, 9, 0.05f, 0}},
-    {"default_g128_sym",
-     0,
-     PARE_ORDER_GROUPS,
-     {GROUPS(4, 128, 0), PARE_SEARCH_SWEEP, 9, 0.05f, 0}},
+/* Settings by name, and in the words that describe any. Names with an anchor are those of
+ * the reference's figures. */
+static const char *const settings[][2] = {
+    {"rtn_g128", "published asym 4 g128 rtn range"},
+    {"rtn_g128_mse", "published asym 4 g128 rtn norm c80 s1"},
+    {"rtn_perchannel", "published asym 4 rtn range"},
+    {"gptq_g128", "published asym 4 g128 natural range"},
+    {"gptq_g128_actorder", "published asym 4 g128 all range"},
+    {"gptq_g128_actorder_static", "published asym 4 g128 all early range"},
+    {"gptq_g128_mse", "published asym 4 g128 natural norm c80 s1"},
+    {"gptq_g128_sym", "published 4 g128 natural range"},
+    {"gptq_g32", "published asym 4 g32 natural range"},
+    {"gptq_g64", "published asym 4 g64 natural range"},
+    {"gptq_perchannel", "published asym 4 natural range"},
+    {"gptq_perchannel_actorder", "published asym 4 all range"},
+    {"default_g128", "asym 4 g128"},
+    {"default_g128_sym", "4 g128"},
 };
+
+/* GROUPS with the default search, unless words say otherwise. */
+static int apply_word(const char *word, struct setting *setting)
+{
+    static const char *const searches[] = {"range", "squares", "norm", "cost", "sweep"};
+    static const char *const orders[] = {"natural", "groups", "all"};
+    struct pare_gptq_options *gptq = &setting->gptq;
+    const char *digits = word + (*word >= 'a');
+    const long number = strtol(digits, NULL, 10);
+    for (int i = 0; i < 5; i++)
+        if (!strcmp(word, searches[i]))
+            return gptq->search = (enum pare_search)i, 1;
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(word, orders[i]))
+            return setting->order = (enum pare_order)i, 1;
+    if (!strcmp(word, "published"))
+        return gptq->target.kind = PARE_TARGET_PUBLISHED, 1;
+    if (!strcmp(word, "asym"))
+        return gptq->target.grid.asymmetric = 1;
+    if (!strcmp(word, "ternary"))
+        return gptq->target.grid.ternary = 1;
+    if (!strcmp(word, "early"))
+        return gptq->early = 1;
+    if (!strcmp(word, "rtn"))
+        return setting->rtn = 1;
+    if (*digits < '0' || *digits > '9')
+        return 0;
+    switch (*word) {
+    case 'g': gptq->target.grid.group = (size_t)number; return 1;
+    case 'c': gptq->candidates = (int)number; return 1;
+    case 's': gptq->step = 0.01f * (float)number; return 1;
+    default: gptq->target.grid.bits = (int)number; return digits == word;
+    }
+}
+
+static struct setting setting_of(const char *words)
+{
+    const struct pare_target target = {.kind = PARE_TARGET_GROUPS};
+    struct setting setting = {.order = PARE_ORDER_GROUPS,
+                              .gptq = pare_gptq_defaults(&target)};
+    char copy[256];
+    snprintf(copy, sizeof copy, "%s", words);
+    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+        if (!apply_word(word, &setting)) {
+            fprintf(stderr, "unknown word: %s\n", word);
+            exit(2);
+        }
+    return setting;
+}
 
 static void solve(const struct layer *layer, const struct setting *setting,
                   struct pare_gptq_report *report)
@@ -195,21 +202,33 @@ static void solve(const struct layer *layer, const struct setting *setting,
     pare_factor_free(&factor);
 }
 
-static void run(const struct layer *layer, const struct setting *setting)
+static int rounds = 3;
+
+static void run(const struct layer *layer, const char *name, const char *words)
 {
+    const struct setting setting = setting_of(words);
     struct pare_gptq_report report;
     double best = INFINITY;
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < rounds; round++) {
         double start = now();
-        solve(layer, setting, &report);
+        solve(layer, &setting, &report);
         double time = now() - start;
         best = time < best ? time : best;
     }
-    printf("%-28s %10.4e %9.4f s\n", setting->name, relative_error(layer), best);
+    printf("%-28s %10.4e %9.4f s\n", name, relative_error(layer), best);
     fflush(stdout);
 }
 
-static int wanted(const char *name, int argc, char **argv)
+/* The words of a name, or what has spaces itself; NULL: neither. */
+static const char *words_of(const char *argument)
+{
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        if (!strcmp(settings[i][0], argument))
+            return settings[i][1];
+    return strchr(argument, ' ') ? argument : NULL;
+}
+
+static void run_all(const struct layer *layer, int argc, char **argv)
 {
     int any = 0;
     for (int i = 2; i < argc; i++) {
@@ -217,37 +236,53 @@ static int wanted(const char *name, int argc, char **argv)
             i++;
             continue;
         }
+        const char *words = words_of(argv[i]);
+        if (words)
+            run(layer, argv[i], words);
+        else
+            fprintf(stderr, "no such setting: %s\n", argv[i]);
         any = 1;
-        if (!strcmp(argv[i], name))
-            return 1;
     }
-    return !any;
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0] && !any; i++)
+        run(layer, settings[i][0], settings[i][1]);
+}
+
+static void nudge(struct layer *layer, uint64_t seed)
+{
+    for (size_t i = 0; i < layer->N * layer->K; i++)
+        if (pare_rng_keyed(seed, i) % 2)
+            layer->W[i] *= 1 + 0x1p-12f;
 }
 
 int main(int argc, char **argv)
 {
     struct layer layer = {0};
     const char *folder = NULL;
+    long seed = 0;
     pare_set_threads(1);
     if (argc < 2 || sscanf(argv[1], "%zux%zu", &layer.N, &layer.K) != 2)
         return 2;
     for (int i = 2; i + 1 < argc; i++) {
         if (!strcmp(argv[i], "--threads"))
             pare_set_threads((int)strtol(argv[i + 1], NULL, 10));
+        if (!strcmp(argv[i], "--rounds"))
+            rounds = (int)strtol(argv[i + 1], NULL, 10);
+        if (!strcmp(argv[i], "--nudge"))
+            seed = strtol(argv[i + 1], NULL, 10);
         if (!strcmp(argv[i], "--dump"))
             folder = argv[i + 1];
     }
     layer.W = floats(layer.N * layer.K);
     layer.Q = floats(layer.N * layer.K);
     layer_weights(layer.N, layer.K, layer.W);
+    if (seed)
+        nudge(&layer, (uint64_t)seed);
     accumulate(&layer);
     layer.weight = energy(&layer, layer.W);
     if (folder) {
         dump(folder, "W", layer.W, layer.N * layer.K);
         dump(folder, "H", layer.H, layer.K * layer.K);
     }
-    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
-        if (wanted(settings[i].name, argc, argv))
-            run(&layer, &settings[i]);
+    run_all(&layer, argc, argv);
     return 0;
 }
