@@ -231,10 +231,26 @@ static enum pare_status solve(struct job *job, struct pare_gptq_report *report,
     return PARE_OK;
 }
 
+/* Where rounding is coarse, what a grid does to its own group matters most, and the sweep
+ * tells that of grids found on its way; where it is fine, a better order does more. */
+static int is_coarse(const struct pare_target *target)
+{
+    const struct pare_lattice lattice = pare_target_lattice(target);
+    return lattice.high - lattice.low < 8;
+}
+
 struct pare_gptq_options pare_gptq_defaults(const struct pare_target *target)
 {
-    return (struct pare_gptq_options){
-        .target = *target, .search = PARE_SEARCH_SWEEP, .candidates = 9, .step = 0.05f};
+    return (struct pare_gptq_options){.target = *target,
+                                      .search = PARE_SEARCH_SWEEP,
+                                      .candidates = 17,
+                                      .step = 0.04f,
+                                      .early = !is_coarse(target)};
+}
+
+enum pare_order pare_gptq_default_order(const struct pare_target *target)
+{
+    return is_coarse(target) ? PARE_ORDER_GROUPS : PARE_ORDER_ALL;
 }
 
 enum pare_status pare_gptq(const struct pare_quant_rows *rows,

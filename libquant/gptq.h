@@ -27,8 +27,11 @@ struct pare_gptq_options {
     int early;      /* grids before the sweep */
 };
 
-/* What measured best: see docs/RESULTS.md. The factor's order is PARE_ORDER_GROUPS. */
+/* What measured best (docs/RESULTS.md): grids on the way, in PARE_ORDER_GROUPS, for up to
+ * 3 bits; early grids, in PARE_ORDER_ALL, from 4 bits on. Late grids are better when the
+ * order has to be PARE_ORDER_GROUPS. */
 struct pare_gptq_options pare_gptq_defaults(const struct pare_target *target);
+enum pare_order pare_gptq_default_order(const struct pare_target *target);
 
 struct pare_gptq_report {
     struct pare_quant_error error; /* added to */

@@ -2,9 +2,11 @@
  * [SETTING ...]: the solvers on a layer of layers.h, 16,384 inputs. Prints for each
  * setting the weighted relative error tr((W - Q) H (W - Q)^T) / tr(W H W^T), H without
  * damping, and the best time of R (3); one thread: processor time. A setting is a name of
- * the table below, or words: "3 g32 early all squares". --nudge makes half of the weights
+ * the table below, or words: "3 g32 all squares early". --nudge makes half of the weights
  * larger by 2^-12: what the errors of other decisions, that are no worse, are. --dump
- * writes W and H as float32 for other programs.
+ * writes W and H as float32 for other programs. --load FOLDER takes W.f32, inputs X.f32
+ * and others T.f32 (rows of K), on which the errors |T (W - Q)^T|^2 / |T W^T|^2 are
+ * taken.
  */
 #include <math.h>
 #include <stdio.h>
@@ -49,7 +51,9 @@ struct layer {
     size_t N, K;
     float *W, *Q, *H; /* [N, K], [N, K], [K, K] */
     struct pare_gram gram;
-    double weight; /* tr(W H W^T) */
+    double weight; /* tr(W H W^T), or what the outputs' squares add up to */
+    float *test;   /* [tests, K], inputs of the figures; NULL: H has them */
+    size_t tests;
 };
 
 /* tr(E H E^T) */
@@ -66,12 +70,27 @@ static double energy(const struct layer *layer, const float *E)
     return sum;
 }
 
+/* |T E^T|^2 */
+static double output_energy(const struct layer *layer, const float *E)
+{
+    const size_t n = layer->tests * layer->N;
+    float *Y = floats(n);
+    double sum = 0;
+    must(pare_gemm(layer->tests, layer->N, layer->K, pare_rows(layer->test, layer->K),
+                   pare_transposed(E, layer->K), Y, layer->N, 0, &scratch, &error),
+         &error);
+    for (size_t i = 0; i < n; i++)
+        sum += (double)Y[i] * (double)Y[i];
+    free(Y);
+    return sum;
+}
+
 static double relative_error(const struct layer *layer)
 {
     float *E = floats(layer->N * layer->K);
     for (size_t i = 0; i < layer->N * layer->K; i++)
         E[i] = layer->W[i] - layer->Q[i];
-    double sum = energy(layer, E);
+    double sum = layer->test ? output_energy(layer, E) : energy(layer, E);
     free(E);
     return sum / layer->weight;
 }
@@ -100,6 +119,52 @@ static void accumulate(struct layer *layer)
                 (float)(layer->gram.sum[pare_gram_at(K, i) + j - i] * (2.0 / 128));
 }
 
+static void nudge(struct layer *layer, uint64_t seed)
+{
+    for (size_t i = 0; i < layer->N * layer->K; i++)
+        if (pare_rng_keyed(seed, i) % 2)
+            layer->W[i] *= 1 + 0x1p-12f;
+}
+
+/* NAME.f32 of the folder: rows of K floats. */
+static float *load(const char *folder, const char *name, size_t K, size_t *rows)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s.f32", folder, name);
+    FILE *f = fopen(path, "rb");
+    if (!f || fseek(f, 0, SEEK_END))
+        exit(3);
+    *rows = (size_t)ftell(f) / sizeof(float) / K;
+    float *data = floats(*rows * K);
+    rewind(f);
+    if (fread(data, sizeof *data * K, *rows, f) != *rows || fclose(f))
+        exit(3);
+    return data;
+}
+
+static void load_layer(struct layer *layer, const char *folder)
+{
+    const size_t K = layer->K;
+    size_t rows;
+    layer->W = load(folder, "W", K, &layer->N);
+    float *X = load(folder, "X", K, &rows);
+    layer->test = load(folder, "T", K, &layer->tests);
+    must(pare_gram_init(&layer->gram, K, &error), &error);
+    must(pare_gram_add(&layer->gram, X, rows, K, &scratch, &error), &error);
+    free(X);
+    layer->weight = output_energy(layer, layer->W);
+}
+
+static void make_layer(struct layer *layer, long seed)
+{
+    layer->W = floats(layer->N * layer->K);
+    layer_weights(layer->N, layer->K, layer->W);
+    if (seed)
+        nudge(layer, (uint64_t)seed);
+    accumulate(layer);
+    layer->weight = energy(layer, layer->W);
+}
+
 static void dump(const char *folder, const char *name, const float *data, size_t n)
 {
     char path[4096];
@@ -112,6 +177,7 @@ static void dump(const char *folder, const char *name, const float *data, size_t
 struct setting {
     int rtn; /* without second moments */
     enum pare_order order;
+    double damping;
     struct pare_gptq_options gptq;
 };
 
@@ -123,7 +189,7 @@ static const char *const settings[][2] = {
     {"rtn_perchannel", "published asym 4 rtn range"},
     {"gptq_g128", "published asym 4 g128 natural range"},
     {"gptq_g128_actorder", "published asym 4 g128 all range"},
-    {"gptq_g128_actorder_static", "published asym 4 g128 all early range"},
+    {"gptq_g128_actorder_static", "published asym 4 g128 all range early"},
     {"gptq_g128_mse", "published asym 4 g128 natural norm c80 s1"},
     {"gptq_g128_sym", "published 4 g128 natural range"},
     {"gptq_g32", "published asym 4 g32 natural range"},
@@ -134,7 +200,9 @@ static const char *const settings[][2] = {
     {"default_g128_sym", "4 g128"},
 };
 
-/* GROUPS with the default search, unless words say otherwise. */
+/* The default search and order, unless words say otherwise: bits, gN groups of N, cN
+ * candidates, sN steps of N %, dN a damping of N / 1000, and names. `early` comes after
+ * the search. */
 static int apply_word(const char *word, struct setting *setting)
 {
     static const char *const searches[] = {"range", "squares", "norm", "cost", "sweep"};
@@ -144,7 +212,7 @@ static int apply_word(const char *word, struct setting *setting)
     const long number = strtol(digits, NULL, 10);
     for (int i = 0; i < 5; i++)
         if (!strcmp(word, searches[i]))
-            return gptq->search = (enum pare_search)i, 1;
+            return gptq->search = (enum pare_search)i, gptq->early = 0, 1;
     for (int i = 0; i < 3; i++)
         if (!strcmp(word, orders[i]))
             return setting->order = (enum pare_order)i, 1;
@@ -162,24 +230,33 @@ static int apply_word(const char *word, struct setting *setting)
         return 0;
     switch (*word) {
     case 'g': gptq->target.grid.group = (size_t)number; return 1;
+    case 'd': setting->damping = 0.001 * (double)number; return 1;
     case 'c': gptq->candidates = (int)number; return 1;
     case 's': gptq->step = 0.01f * (float)number; return 1;
     default: gptq->target.grid.bits = (int)number; return digits == word;
     }
 }
 
-static struct setting setting_of(const char *words)
+static void apply_words(const char *words, struct setting *setting)
 {
-    const struct pare_target target = {.kind = PARE_TARGET_GROUPS};
-    struct setting setting = {.order = PARE_ORDER_GROUPS,
-                              .gptq = pare_gptq_defaults(&target)};
     char copy[256];
     snprintf(copy, sizeof copy, "%s", words);
     for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
-        if (!apply_word(word, &setting)) {
+        if (!apply_word(word, setting)) {
             fprintf(stderr, "unknown word: %s\n", word);
             exit(2);
         }
+}
+
+/* Twice: the defaults depend on the target. */
+static struct setting setting_of(const char *words)
+{
+    struct setting setting = {.gptq = {.target = {.kind = PARE_TARGET_GROUPS}}};
+    apply_words(words, &setting);
+    setting = (struct setting){.order = pare_gptq_default_order(&setting.gptq.target),
+                               .damping = PARE_DAMPING,
+                               .gptq = pare_gptq_defaults(&setting.gptq.target)};
+    apply_words(words, &setting);
     return setting;
 }
 
@@ -190,7 +267,7 @@ static void solve(const struct layer *layer, const struct setting *setting,
     const struct pare_factor_options options = {
         .order = setting->order,
         .group = pare_target_group(&setting->gptq.target, layer->K),
-        .damping = PARE_DAMPING};
+        .damping = setting->damping};
     struct pare_factor factor;
     must(pare_factor_init(&factor, setting->rtn ? NULL : &layer->gram, layer->K, &options,
                           &scratch, &error),
@@ -247,17 +324,10 @@ static void run_all(const struct layer *layer, int argc, char **argv)
         run(layer, settings[i][0], settings[i][1]);
 }
 
-static void nudge(struct layer *layer, uint64_t seed)
-{
-    for (size_t i = 0; i < layer->N * layer->K; i++)
-        if (pare_rng_keyed(seed, i) % 2)
-            layer->W[i] *= 1 + 0x1p-12f;
-}
-
 int main(int argc, char **argv)
 {
     struct layer layer = {0};
-    const char *folder = NULL;
+    const char *folder = NULL, *from = NULL;
     long seed = 0;
     pare_set_threads(1);
     if (argc < 2 || sscanf(argv[1], "%zux%zu", &layer.N, &layer.K) != 2)
@@ -271,15 +341,15 @@ int main(int argc, char **argv)
             seed = strtol(argv[i + 1], NULL, 10);
         if (!strcmp(argv[i], "--dump"))
             folder = argv[i + 1];
+        if (!strcmp(argv[i], "--load"))
+            from = argv[i + 1];
     }
-    layer.W = floats(layer.N * layer.K);
+    if (from)
+        load_layer(&layer, from);
+    else
+        make_layer(&layer, seed);
     layer.Q = floats(layer.N * layer.K);
-    layer_weights(layer.N, layer.K, layer.W);
-    if (seed)
-        nudge(&layer, (uint64_t)seed);
-    accumulate(&layer);
-    layer.weight = energy(&layer, layer.W);
-    if (folder) {
+    if (folder && !from) {
         dump(folder, "W", layer.W, layer.N * layer.K);
         dump(folder, "H", layer.H, layer.K * layer.K);
     }
