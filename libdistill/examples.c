@@ -51,17 +51,28 @@ static void hash_u32(struct pare_sha256 *sha, uint32_t value)
     pare_sha256_update(sha, bytes, sizeof bytes);
 }
 
-void pare_examples_sha256(const struct pare_examples *examples, char out[65])
+static void hash_examples(const struct pare_examples *examples, int labels, char out[65])
 {
     struct pare_sha256 sha;
     pare_sha256_init(&sha);
     for (size_t i = 0; i < examples->count; i++) {
-        hash_u32(&sha, (uint32_t)examples->labels[i]);
+        if (labels)
+            hash_u32(&sha, (uint32_t)examples->labels[i]);
         hash_u32(&sha, (uint32_t)length_of(examples, i));
         for (uint64_t t = examples->starts[i]; t < examples->starts[i + 1]; t++)
             hash_u32(&sha, (uint32_t)examples->ids[t]);
     }
     pare_sha256_hex(&sha, out);
+}
+
+void pare_examples_sha256(const struct pare_examples *examples, char out[65])
+{
+    hash_examples(examples, 1, out);
+}
+
+void pare_examples_texts_sha256(const struct pare_examples *examples, char out[65])
+{
+    hash_examples(examples, 0, out);
 }
 
 /* Stable sort of a pool by length, bottom-up merging between `items` and `work`. */

@@ -32,6 +32,8 @@ enum pare_status pare_examples_check(const struct pare_examples *examples,
                                      struct pare_error *err) PARE_CHECKED;
 
 void pare_examples_sha256(const struct pare_examples *examples, char out[65]);
+/* The same of the ids alone: equal for texts with other labels. */
+void pare_examples_texts_sha256(const struct pare_examples *examples, char out[65]);
 
 /* Order of epoch `epoch`: a permutation of all examples that is cut into batches of
  * `batch` (the last may be smaller). bucket > 1: examples of `bucket` neighbouring

@@ -63,6 +63,18 @@ static void forget(struct pare_teacher *teacher)
     teacher->chunks = NULL;
 }
 
+/* Adds what the file has to what is wanted of the next one; all tokens' states are first
+ * tokens' too. */
+static void want_what_is_there(const struct pare_teacher *teacher, uint8_t *wanted)
+{
+    const struct pare_teacher_kinds k = pare_teacher_kinds(&teacher->config);
+    const size_t n = pare_teacher_chunks(teacher->examples);
+    for (size_t i = 0; teacher->chunks && i < n * k.end; i++)
+        wanted[i % k.end] |= teacher->chunks[i] != NULL;
+    for (size_t l = 0; l < k.hidden - k.first; l++)
+        wanted[k.first + l] &= !wanted[k.hidden + l];
+}
+
 static enum pare_status open_or_compute(const struct pare_teacher_call *call,
                                         uint8_t *wanted, struct pare_teacher *teacher,
                                         struct pare_error *err)
@@ -73,6 +85,7 @@ static enum pare_status open_or_compute(const struct pare_teacher_call *call,
     if (teacher->found.what == PARE_TEACHER_FITS)
         return PARE_OK;
     const struct pare_teacher_found found = teacher->found;
+    want_what_is_there(teacher, wanted);
     PARE_TRY(pare_teacher_pass(call, wanted, teacher, err));
     forget(teacher);
     PARE_TRY(pare_teacher_look(call, wanted, teacher, err));

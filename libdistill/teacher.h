@@ -7,8 +7,9 @@
  * first tokens' are wanted, and "N.qkv.L" F16 [tokens, 3C] for block L; last "N.crc32"
  * I32 [1], the CRC-32 of the names and data of the chunk's other tensors in the order of
  * the file. Opening checks them all: a chunk that is damaged is computed again.
- * Keys say which version of this format it has, and which teacher and which examples it
- * belongs to; a file of others is replaced.
+ * Keys say which version of this format it has, and which teacher and which texts it
+ * belongs to, whatever their labels; a file of others is replaced. One of these that
+ * lacks something gets it and keeps what it has, so that it can serve several losses.
  */
 #ifndef PARE_DISTILL_TEACHER_H
 #define PARE_DISTILL_TEACHER_H
@@ -33,8 +34,9 @@ enum pare_teacher_file { /* what is in the place of the cache */
                          PARE_TEACHER_FITS,
                          PARE_TEACHER_LACKS,   /* something that is wanted */
                          PARE_TEACHER_DAMAGED, /* in some chunks */
-                         PARE_TEACHER_OTHER,   /* of another teacher, other examples or
-                                                  another version */
+                         PARE_TEACHER_OTHER_TEACHER,
+                         PARE_TEACHER_OTHER_TEXTS,
+                         PARE_TEACHER_OTHER_VERSION, /* of the format */
 };
 
 struct pare_teacher_found {

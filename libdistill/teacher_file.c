@@ -15,7 +15,7 @@
 #define KEY_KIND "general.type"
 #define KEY_VERSION "pare.cache_version"
 #define KEY_TEACHER "pare.teacher_sha256"
-#define KEY_EXAMPLES "pare.examples_sha256"
+#define KEY_TEXTS "pare.texts_sha256"
 
 /* --- Which tensors ---------------------------------------------------------------- */
 
@@ -129,13 +129,13 @@ uint32_t pare_teacher_crc(const struct pare_config *config,
 enum pare_status pare_teacher_meta(const struct pare_teacher_call *call,
                                    struct pare_meta *meta, struct pare_error *err)
 {
-    char examples[65];
-    pare_examples_sha256(call->examples, examples);
+    char texts[65];
+    pare_examples_texts_sha256(call->examples, texts);
     PARE_TRY(pare_meta_set_string(meta, KEY_KIND, KIND, strlen(KIND), err));
     PARE_TRY(pare_meta_set_u32(meta, KEY_VERSION, VERSION, err));
     PARE_TRY(
         pare_meta_set_string(meta, KEY_TEACHER, call->sha256, strlen(call->sha256), err));
-    return pare_meta_set_string(meta, KEY_EXAMPLES, examples, strlen(examples), err);
+    return pare_meta_set_string(meta, KEY_TEXTS, texts, strlen(texts), err);
 }
 
 static int has_text(const struct pare_meta *meta, const char *key, const char *text)
@@ -146,14 +146,19 @@ static int has_text(const struct pare_meta *meta, const char *key, const char *t
            !memcmp(value->text.data, text, value->text.length);
 }
 
-static int is_for(const struct pare_meta *meta, const struct pare_teacher_call *call)
+/* PARE_TEACHER_FITS as far as the keys say. */
+static enum pare_teacher_file compare(const struct pare_meta *meta,
+                                      const struct pare_teacher_call *call)
 {
     const struct pare_meta_value *version = pare_meta_find(meta, KEY_VERSION);
-    char examples[65];
-    pare_examples_sha256(call->examples, examples);
-    return version && version->type == PARE_META_U32 && version->u == VERSION &&
-           has_text(meta, KEY_TEACHER, call->sha256) &&
-           has_text(meta, KEY_EXAMPLES, examples);
+    char texts[65];
+    if (!version || version->type != PARE_META_U32 || version->u != VERSION)
+        return PARE_TEACHER_OTHER_VERSION;
+    if (!has_text(meta, KEY_TEACHER, call->sha256))
+        return PARE_TEACHER_OTHER_TEACHER;
+    pare_examples_texts_sha256(call->examples, texts);
+    return has_text(meta, KEY_TEXTS, texts) ? PARE_TEACHER_FITS
+                                            : PARE_TEACHER_OTHER_TEXTS;
 }
 
 /* --- Reading ---------------------------------------------------------------------- */
@@ -263,9 +268,9 @@ enum pare_status pare_teacher_look(const struct pare_teacher_call *call,
                          "%s exists and is no teacher cache; remove it or choose another "
                          "--cache",
                          call->path);
-    if (is_for(&teacher->ckpt->meta, call))
+    teacher->found.what = compare(&teacher->ckpt->meta, call);
+    if (teacher->found.what == PARE_TEACHER_FITS)
         return read_chunks(teacher, wanted, err);
-    teacher->found.what = PARE_TEACHER_OTHER;
     pare_ckpt_close(teacher->ckpt);
     teacher->ckpt = NULL;
     return PARE_OK;

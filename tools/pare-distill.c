@@ -10,6 +10,7 @@
 #include "runtime/model/stored.h"
 #include "tools/distill_init.h"
 #include "tools/distill_options.h"
+#include "tools/distill_teacher.h"
 #include "tools/train_compress.h"
 #include "tools/train_data.h"
 #include "tools/train_find_rate.h"
@@ -157,16 +158,6 @@ static enum pare_status start_student(struct work *w)
 
 /* --- The teacher's answers -------------------------------------------------------- */
 
-static void tell_found(void *context, const struct pare_teacher_found *found)
-{
-    struct work *w = context;
-    if (found->what == PARE_TEACHER_DAMAGED)
-        pare_cli_warn(w->cli,
-                      "%s: %zu of %zu parts of the teacher's answers are damaged; they "
-                      "are computed again",
-                      w->cache, found->damaged, found->chunks);
-}
-
 static enum pare_status ask_teacher(struct work *w)
 {
     const struct pare_teacher_wants wants = pare_distiller_wants(w->distiller);
@@ -174,15 +165,8 @@ static enum pare_status ask_teacher(struct work *w)
                                            .model = w->model,
                                            .sha256 = w->teacher_sha256,
                                            .examples = &w->transfer.examples,
-                                           .wants = &wants,
-                                           .tell = tell_found,
-                                           .context = w,
-                                           .progress = &w->cli->progress};
-    PARE_TRY(pare_teacher_open(&call, &w->teacher, w->err));
-    pare_cli_info(w->cli, "%s: the teacher's answers to %zu texts, %s", w->cache,
-                  w->transfer.examples.count,
-                  w->teacher->found.what == PARE_TEACHER_FITS ? "as found" : "computed");
-    return PARE_OK;
+                                           .wants = &wants};
+    return distill_teacher_ask(w->cli, call, &w->teacher, w->err);
 }
 
 /* --- The container ---------------------------------------------------------------- */
@@ -218,12 +202,6 @@ static enum pare_status fill_meta(const struct work *w, const struct pare_train_
         pare_history_add(meta, "pare-distill", w->teacher_sha256, options, w->err);
     cJSON_Delete(options);
     return status;
-}
-
-/* Whether the answers are not, even in part, those of an earlier run. */
-static int is_new(const struct pare_teacher_found *found)
-{
-    return found->what == PARE_TEACHER_NO_FILE || found->what == PARE_TEACHER_OTHER;
 }
 
 static void forget_cache(const struct work *w)
@@ -295,7 +273,7 @@ static enum pare_status train(struct work *w)
     if (training->find_lr) {
         PARE_TRY(
             train_find_rate(w->cli, w->params, &w->transfer.examples, &options, w->err));
-        if (is_new(&w->teacher->found))
+        if (distill_teacher_is_new(w->teacher))
             forget_cache(w);
         return PARE_OK;
     }
@@ -391,9 +369,10 @@ int main(int argc, char **argv)
                         "labelled text to judge the student by"),
         PARE_CLI_STRING(
             0, "cache", "FILE", &o.cache,
-            "the teacher's answers: used when they fit, else written, and "
-            "kept; OUTPUT.teacher by default, removed at the end (find-lr.teacher "
-            "where there is no output)"),
+            "the teacher's answers: used when they fit, else computed, added to "
+            "those of the same teacher and texts, and kept; OUTPUT.teacher by "
+            "default, removed at the end (find-lr.teacher where there is no "
+            "output)"),
         TRANSFER_OPTIONS(&o.transfer),
         STUDENT_OPTIONS(&o.distill),
         LOSS_OPTIONS(&o.distill),

@@ -123,9 +123,16 @@ check 0 "1 of 1 parts of the teacher's answers are damaged" \
 cmp cache cache-before && cmp plain.gguf c4.gguf || fail "a damaged cache is not made whole"
 rm -f c4.gguf
 check 0 "computed" pare-distill t.gguf $short --attention 1 --cache cache -o c3.gguf
-check 0 "computed" pare-distill s.gguf $short --layers 1 --cache cache -o c3.gguf
-check 0 "to 300 texts, computed" pare-distill s.gguf --train data/train.tsv \
-    --epochs 1 --layers 1 --cache cache -o c3.gguf
+check 0 "as found" pare-distill t.gguf $short --mse 1 --cache cache -o c3.gguf
+cmp plain.gguf c3.gguf || fail "other bytes with a cache of more"
+awk -F '\t' -v OFS='\t' 'NR > 1 { $2 = 1 } { print }' easy.tsv >relabelled.tsv
+check 0 "as found" pare-distill t.gguf --train relabelled.tsv --layers 2 --epochs 1 \
+    --cache cache -o c3.gguf
+check 0 "the answers there are of another teacher; they are replaced" \
+    pare-distill s.gguf $short --layers 1 --cache cache -o c3.gguf
+check 0 "the answers there are about other texts; they are replaced" \
+    pare-distill s.gguf --train data/train.tsv --epochs 1 --layers 1 --cache cache -o c3.gguf
+grep -q "to 300 texts, computed" .out || fail "no word of the answers"
 check 2 "no teacher cache" pare-distill t.gguf $short --cache data/train.tsv -o c4.gguf
 check 2 "t.gguf: the output is the same file as the input t.gguf" \
     pare-distill t.gguf $short --cache t.gguf -o c4.gguf

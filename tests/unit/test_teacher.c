@@ -202,11 +202,42 @@ Test(teacher, a_file_that_has_more_than_is_wanted_is_used)
     close_scene(&s);
 }
 
+Test(teacher, a_file_that_lacks_something_keeps_what_it_has)
+{
+    static struct scene s;
+    static const uint8_t second[] = {0, 0, 1, 0}, third[] = {0, 0, 0, 1};
+    const struct pare_teacher_wants state = {second, NULL, 0}, other = {third, NULL, 0};
+    const struct pare_teacher_wants first = {second, NULL, 1},
+                                    queries = {NULL, second, 0};
+    char names[32][PARE_NAME_SIZE];
+    struct pare_ckpt *ckpt;
+    open_scene(&s, MOST);
+    const struct pare_teacher_wants *const each[] = {&first, &queries, &state, &other};
+    for (size_t i = 0; i < 4; i++) {
+        cr_assert(computes(&s, "t", each[i]));
+        for (size_t k = 0; k <= i; k++)
+            cr_assert_not(computes(&s, "t", each[k]), "%zu behind %zu", k, i);
+    }
+    /* The first tokens' state went when that of all came. */
+    TOY_OK(pare_ckpt_open(s.path, &ckpt, err));
+    cr_assert_eq(ckpt->n_tensors, 10);
+    for (size_t i = 0; i < 10; i++)
+        snprintf(names[i], PARE_NAME_SIZE, "%s", ckpt->tensors[i].name);
+    pare_ckpt_close(ckpt);
+    static const char *const expected[] = {"logits", "hidden.2", "hidden.3", "qkv.2",
+                                           "crc32"};
+    for (size_t i = 0; i < 10; i++)
+        cr_assert_str_eq(strchr(names[i], '.') + 1, expected[i % 5]);
+    close_scene(&s);
+}
+
 Test(teacher, another_text_is_another_question)
 {
     static struct scene s;
     open_scene(&s, 5);
     cr_assert(computes(&s, "t", &all));
+    s.labels[2] = s.labels[2] == 1 ? 2 : 1; /* the same text */
+    cr_assert_not(computes(&s, "t", &all));
     s.ids[3] = (s.ids[3] + 1) % 17;
     cr_assert(computes(&s, "t", &all));
     s.examples.count--;
