@@ -79,6 +79,45 @@ static enum pare_status parse_pairs(const char *option, const char *text, size_t
 
 /* --- Options ---------------------------------------------------------------------- */
 
+static int looks_at_hidden(const struct distill_options *o)
+{
+    return o->cosine > 0 || o->mse > 0 || o->first > 0;
+}
+
+static int looks_at_relations(const struct distill_options *o)
+{
+    return o->relation > 0 || o->attention > 0;
+}
+
+int distill_options_ask(const struct distill_options *o)
+{
+    return o->soft > 0 || looks_at_hidden(o) || looks_at_relations(o);
+}
+
+enum pare_status distill_options_check(const struct distill_options *o,
+                                       struct pare_error *err)
+{
+    const char *hidden = o->map ? "map" : o->project ? "project" : NULL;
+    const char *relation = o->relation_blocks  ? "relation-blocks"
+                           : o->relation_heads ? "relation-heads"
+                                               : NULL;
+    if (hidden && !looks_at_hidden(o))
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--%s is for --cosine, --mse and --first: give one of them a "
+                         "weight",
+                         hidden);
+    if (relation && !looks_at_relations(o))
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--%s is for --relation and --attention: give one of them a "
+                         "weight",
+                         relation);
+    if (o->from && !strcmp(o->init, "random"))
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--from names the teacher's blocks to start from, --init random "
+                         "starts from none: give --layers");
+    return PARE_OK;
+}
+
 static enum pare_family family_of(const struct distill_options *o,
                                   const struct pare_config *teacher)
 {
@@ -174,8 +213,6 @@ int distill_options_history(const struct distill_options *o,
                             const struct pare_distill_options *loss, cJSON *json)
 {
     char map[PARE_MAX_PAIRS * 12] = "";
-    const int hidden = loss->cosine > 0 || loss->mse > 0 || loss->first > 0;
-    const int relation = loss->relation > 0 || loss->attention > 0;
     for (size_t i = 0, used = 0; i < loss->n_map; i++)
         used += (size_t)snprintf(map + used, sizeof map - used, "%s%u:%u", i ? "," : "",
                                  loss->map[i].student, loss->map[i].teacher);
@@ -187,10 +224,10 @@ int distill_options_history(const struct distill_options *o,
         add_weight(json, "attention", loss->attention);
     if (ok && loss->soft > 0)
         ok = cJSON_AddNumberToObject(json, "temperature", loss->temperature) != NULL;
-    if (ok && hidden)
+    if (ok && looks_at_hidden(o))
         ok = cJSON_AddStringToObject(json, "map", map) &&
              cJSON_AddBoolToObject(json, "project", loss->project);
-    if (ok && relation) {
+    if (ok && looks_at_relations(o)) {
         snprintf(map, sizeof map, "%u:%u", loss->relation_student,
                  loss->relation_teacher);
         ok = cJSON_AddStringToObject(json, "relation_blocks", map) &&

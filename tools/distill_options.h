@@ -68,6 +68,14 @@ extern const char *const distill_family_words[];
 
 struct distill_options distill_options_default(void);
 
+/* PARE_ERR_USAGE when an option would do nothing: one of a loss that has no weight, or
+ * --from with --init random. */
+enum pare_status distill_options_check(const struct distill_options *o,
+                                       struct pare_error *err) PARE_CHECKED;
+
+/* Whether a loss that has a weight looks at what the teacher says. */
+int distill_options_ask(const struct distill_options *o);
+
 /* The student that is asked for. `from` gets the blocks of --from (PARE_MAX_PAIRS). */
 enum pare_status distill_options_student(const struct distill_options *o,
                                          const struct pare_config *teacher,

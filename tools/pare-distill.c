@@ -160,6 +160,10 @@ static enum pare_status start_student(struct work *w)
 
 static enum pare_status ask_teacher(struct work *w)
 {
+    if (!distill_options_ask(&w->o->distill)) {
+        pare_cli_info(w->cli, "no loss looks at the teacher's answers: it is not asked");
+        return PARE_OK;
+    }
     const struct pare_teacher_wants wants = pare_distiller_wants(w->distiller);
     const struct pare_teacher_call call = {.path = w->cache,
                                            .model = w->model,
@@ -221,7 +225,8 @@ static enum pare_status write_container(struct work *w,
     PARE_TRY(status);
     if (*w->state)
         PARE_TRY(pare_state_remove(w->state, w->err));
-    forget_cache(w);
+    if (w->teacher)
+        forget_cache(w);
     train_log_result(w->cli, result);
     return PARE_OK;
 }
@@ -273,7 +278,7 @@ static enum pare_status train(struct work *w)
     if (training->find_lr) {
         PARE_TRY(
             train_find_rate(w->cli, w->params, &w->transfer.examples, &options, w->err));
-        if (distill_teacher_is_new(w->teacher))
+        if (w->teacher && distill_teacher_is_new(w->teacher))
             forget_cache(w);
         return PARE_OK;
     }
@@ -319,6 +324,9 @@ static enum pare_status check_paths(struct work *w)
 static enum pare_status distill(struct work *w)
 {
     PARE_TRY(train_find_rate_check(w->cli, &w->o->training, w->err));
+    PARE_TRY(distill_options_check(&w->o->distill, w->err));
+    if (!distill_options_ask(&w->o->distill))
+        PARE_TRY(transfer_options_refuse(&w->o->transfer, w->err));
     PARE_TRY(check_paths(w));
     PARE_TRY(train_options_lock(w->cli->output, &w->lock, w->err));
     PARE_TRY(open_teacher(w));

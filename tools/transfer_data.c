@@ -15,6 +15,18 @@ struct transfer_options transfer_options_default(void)
     };
 }
 
+enum pare_status transfer_options_refuse(const struct transfer_options *o,
+                                         struct pare_error *err)
+{
+    if (!o->unlabelled && !o->variants)
+        return PARE_OK;
+    return pare_fail(
+        err, PARE_ERR_USAGE,
+        "--%s is text for the teacher to label, and no loss looks at what it "
+        "says: give one, such as --soft, a weight",
+        o->unlabelled ? "unlabelled" : "augment");
+}
+
 /* Appends the examples of `more`; ids, starts and labels have room for them. */
 static void append(struct transfer_data *data, const struct pare_examples *more)
 {

@@ -36,6 +36,11 @@ struct transfer_options {
  * probabilities of pare_augment_options_default. */
 struct transfer_options transfer_options_default(void);
 
+/* PARE_ERR_USAGE when there is to be text for the teacher to label: for a run that does
+ * not ask it. */
+enum pare_status transfer_options_refuse(const struct transfer_options *o,
+                                         struct pare_error *err) PARE_CHECKED;
+
 struct transfer_data { /* all zero: none */
     struct train_data unlabelled;
     struct pare_ids ids; /* labelled and unlabelled text behind each other, if both */

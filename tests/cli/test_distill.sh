@@ -138,6 +138,14 @@ check 2 "t.gguf: the output is the same file as the input t.gguf" \
     pare-distill t.gguf $short --cache t.gguf -o c4.gguf
 check 5 "" pare-distill t.gguf $short --cache nowhere/cache -o c4.gguf
 
+# Losses that need no answers ask for none, also with a file in the place of the cache.
+echo mine >hard.gguf.teacher
+check 0 "no loss looks at the teacher's answers: it is not asked" \
+    pare-distill t.gguf $short --hard 1 --soft 0 -o hard.gguf
+[ "$(cat hard.gguf.teacher)" = mine ] || fail "a file that was not asked for is touched"
+check 0 "rate" pare-distill t.gguf $easy --layers 2 --hard 1 --soft 0 --find-lr --cache no.cache
+absent no.cache
+
 # A search for a rate needs no output, and leaves a stopped run's answers alone.
 find="$easy --layers 2 --mse 1 --find-lr -q"
 ls -A >before.txt
@@ -202,6 +210,13 @@ wrong "expected a pair such as 1:5" --relation 1 --relation-blocks 0:1,1:2
 wrong "relation of blocks 2:1" --relation 1 --relation-blocks 2:1
 wrong "relation of blocks 0:3" --relation 1 --relation-blocks 0:3
 wrong "5 relation heads do not divide" --relation 1 --relation-heads 5
+wrong "--map is for --cosine, --mse and --first" --map 0:0 --relation 1
+wrong "--project is for --cosine, --mse and --first" --project
+wrong "--relation-blocks is for --relation and --attention" --relation-blocks 0:0 --mse 1
+wrong "--relation-heads is for --relation and --attention" --relation-heads 2
+wrong "--init random starts from none" --init random --from 0
+wrong "--augment is text for the teacher to label" --soft 0 --augment 1
+wrong "--unlabelled is text for the teacher to label" --soft 0 --unlabelled more.txt
 wrong "there is no block 99" --from 0,99
 wrong "2 blocks of the teacher for a student of 3" --from 0,1 --layers 3
 for from in "" , 0, ,0 x -1 0:1 0,,1; do
