@@ -47,7 +47,8 @@ struct pare_teacher_found {
 struct pare_teacher_call {
     const char *path; /* of the cache */
     const struct pare_model *model;
-    const char *sha256; /* names the model's content */
+    const char *name;   /* the model's, for messages */
+    const char *sha256; /* names its content */
     const struct pare_examples *examples;
     const struct pare_teacher_wants *wants;
     /* Is told what was found before the teacher is run and the file replaced; NULL
@@ -68,8 +69,9 @@ struct pare_teacher {
 
 /* Opens the cache when it is of this teacher and these examples, whole, and has all that
  * is wanted; else runs the teacher for the chunks that are not like that and writes the
- * file anew. PARE_ERR_USAGE when there is a file that is no cache, PARE_ERR_INPUT when a
- * hidden state is not finite or beyond F16. The call's examples must outlive *out. */
+ * file anew. PARE_ERR_USAGE when there is a file that is no cache, PARE_ERR_INPUT
+ * naming model, state and example when a number is not finite or beyond F16. The call's
+ * examples must outlive *out. */
 enum pare_status pare_teacher_open(const struct pare_teacher_call *call,
                                    struct pare_teacher **out,
                                    struct pare_error *err) PARE_CHECKED;

@@ -2,6 +2,7 @@
 #include "libdistill/teacher_pass.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "libdistill/teacher_file.h"
@@ -42,9 +43,49 @@ static void encode_tile(void *context, size_t begin, size_t end)
                     end - begin);
 }
 
+/* "hidden state 2 (of block 1)", blocks counted from 0 as in the options of a loss. */
+static void describe(const struct pare_config *config, size_t kind, char out[96])
+{
+    const struct pare_teacher_kinds k = pare_teacher_kinds(config);
+    const size_t state = kind < k.hidden ? kind - k.first : kind - k.hidden;
+    if (kind == k.logits)
+        snprintf(out, 96, "the logits");
+    else if (kind >= k.qkv)
+        snprintf(out, 96, "queries, keys and values of block %zu", kind - k.qkv);
+    else if (state)
+        snprintf(out, 96, "hidden state %zu (of block %zu)", state, state - 1);
+    else
+        snprintf(out, 96, "hidden state 0 (the embedding's)");
+}
+
+/* The example that a row of a tensor of the chunk belongs to. */
+static size_t example_of(const struct pass *p, const struct pare_teacher_span *span,
+                         size_t kind, size_t row)
+{
+    const uint64_t *starts = p->call->examples->starts;
+    size_t example = span->first;
+    if (pare_teacher_by_example(p->config, kind))
+        return example + row;
+    while (starts[example + 1] - starts[span->first] <= row)
+        example++;
+    return example;
+}
+
+static enum pare_status fail(const struct pass *p, const struct pare_teacher_span *span,
+                             size_t kind, size_t row, float found)
+{
+    char what[96];
+    describe(p->config, kind, what);
+    return pare_fail(p->err, PARE_ERR_INPUT,
+                     "%s: the teacher computes %g in %s for example %zu: its weights are "
+                     "damaged, or too large to keep its states as F16",
+                     p->call->name, (double)found, what,
+                     example_of(p, span, kind, row) + 1);
+}
+
 /* The rows [row, row + rows) of one tensor, if it is wanted. */
-static enum pare_status keep(const struct pass *p, size_t kind, size_t row,
-                             const float *from, size_t rows)
+static enum pare_status keep(const struct pass *p, const struct pare_teacher_span *span,
+                             size_t kind, size_t row, const float *from, size_t rows)
 {
     const size_t width = pare_teacher_width(p->config, kind), n = rows * width;
     const size_t size = kind == 0 ? sizeof(float) : sizeof(uint16_t);
@@ -52,10 +93,7 @@ static enum pare_status keep(const struct pass *p, size_t kind, size_t row,
         return PARE_OK;
     for (size_t i = 0; i < n; i++)
         if (!(fabsf(from[i]) <= 65504.0f)) /* also not a number */
-            return pare_fail(p->err, PARE_ERR_INPUT,
-                             "the teacher computes %g: its weights are damaged, or too "
-                             "large to keep its states as F16",
-                             (double)from[i]);
+            return fail(p, span, kind, row + i / width, from[i]);
     unsigned char *to = p->data[kind] + row * width * size;
     if (kind == 0)
         memcpy(to, from, n * size);
@@ -64,15 +102,17 @@ static enum pare_status keep(const struct pass *p, size_t kind, size_t row,
     return PARE_OK;
 }
 
-static enum pare_status keep_first(const struct pass *p, size_t kind, size_t row,
-                                   const float *state, const struct pare_batch *batch)
+static enum pare_status keep_first(const struct pass *p,
+                                   const struct pare_teacher_span *span, size_t kind,
+                                   size_t row, const float *state,
+                                   const struct pare_batch *batch)
 {
     const size_t C = p->config->hidden;
     if (!p->data[kind])
         return PARE_OK;
     for (size_t s = 0; s < batch->n_seq; s++)
         memcpy(p->first + s * C, state + batch->starts[s] * C, C * sizeof *p->first);
-    return keep(p, kind, row, p->first, batch->n_seq);
+    return keep(p, span, kind, row, p->first, batch->n_seq);
 }
 
 static enum pare_status compute_batch(struct pass *p,
@@ -84,15 +124,16 @@ static enum pare_status compute_batch(struct pass *p,
     const uint64_t *starts = p->call->examples->starts;
     const size_t token = (size_t)(starts[first] - starts[span->first]);
     PARE_TRY(pare_forward(p->call->model, &batch, NULL, &p->acts, p->err));
-    PARE_TRY(keep(p, k.logits, first - span->first, p->acts.logits, n));
+    /* In the forward's order: what is not finite is named where it comes up. */
     for (uint32_t l = 0; l <= p->config->layers; l++) {
         const float *state = l ? p->acts.blocks[l - 1].output : p->acts.embedded;
-        PARE_TRY(keep(p, k.hidden + l, token, state, batch.n_tokens));
-        PARE_TRY(keep_first(p, k.first + l, first - span->first, state, &batch));
+        PARE_TRY(keep(p, span, k.hidden + l, token, state, batch.n_tokens));
+        PARE_TRY(keep_first(p, span, k.first + l, first - span->first, state, &batch));
+        if (l < p->config->layers)
+            PARE_TRY(
+                keep(p, span, k.qkv + l, token, p->acts.blocks[l].qkv, batch.n_tokens));
     }
-    for (uint32_t l = 0; l < p->config->layers; l++)
-        PARE_TRY(keep(p, k.qkv + l, token, p->acts.blocks[l].qkv, batch.n_tokens));
-    return PARE_OK;
+    return keep(p, span, k.logits, first - span->first, p->acts.logits, n);
 }
 
 static enum pare_status compute(struct pass *p, const struct pare_teacher_span *span)

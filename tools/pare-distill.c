@@ -167,6 +167,7 @@ static enum pare_status ask_teacher(struct work *w)
     const struct pare_teacher_wants wants = pare_distiller_wants(w->distiller);
     const struct pare_teacher_call call = {.path = w->cache,
                                            .model = w->model,
+                                           .name = w->cli->operands[0],
                                            .sha256 = w->teacher_sha256,
                                            .examples = &w->transfer.examples,
                                            .wants = &wants};

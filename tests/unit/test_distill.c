@@ -47,6 +47,7 @@ static void open_teacher(struct pupil *p, const struct pare_config *config)
     TOY_OK(pare_model_bind(config, &source, &p->teacher_model, err));
     const struct pare_teacher_call call = {.path = folder_path(&p->folder, "cache"),
                                            .model = p->teacher_model,
+                                           .name = "t.gguf",
                                            .sha256 = "toy",
                                            .examples = &p->examples,
                                            .wants = &wants};

@@ -240,6 +240,7 @@ static struct pare_teacher *ask(const struct golden *g,
     struct pare_teacher *teacher;
     const struct pare_teacher_call call = {.path = folder_path(&g->folder, "cache"),
                                            .model = g->teacher_model,
+                                           .name = "t.gguf",
                                            .sha256 = "t",
                                            .examples = &g->examples,
                                            .wants = wants};

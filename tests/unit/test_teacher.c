@@ -69,6 +69,7 @@ static enum pare_status ask(const struct scene *s, const char *sha256,
 {
     const struct pare_teacher_call call = {.path = s->path,
                                            .model = s->model,
+                                           .name = "t.gguf",
                                            .sha256 = sha256,
                                            .examples = &s->examples,
                                            .wants = wants};
@@ -469,13 +470,13 @@ Test(teacher, tensors_of_another_shape_or_type_are_computed_again)
 
 /* --- A teacher that is broken, or stopped ------------------------------------------- */
 
-static void expect_refused(const struct scene *s, enum pare_status expected,
-                           const char *phrase)
+static void expect_refused(const struct scene *s, const struct pare_teacher_wants *wants,
+                           enum pare_status expected, const char *phrase)
 {
     struct pare_teacher *teacher;
     struct pare_error error;
     int computed;
-    cr_assert_eq(ask(s, "t", &all, &teacher, &computed, &error), expected, "%s", phrase);
+    cr_assert_eq(ask(s, "t", wants, &teacher, &computed, &error), expected, "%s", phrase);
     cr_assert_null(teacher);
     cr_assert_not_null(strstr(error.message, phrase), "%s", error.message);
     cr_assert_eq(folder_count(&s->folder), 0);
@@ -488,14 +489,44 @@ Test(teacher, numbers_that_are_not_finite_or_too_large_are_an_error)
     const struct pare_block_params *block = &s.params->blocks[2];
     const size_t at[] = {s.params->classifier.bias, block->out_norm.bias,
                          block->qkv.bias + 3, s.params->embed_norm.bias};
+    static const char *const where[] = {
+        "in the logits for example 1:", "in hidden state 3 (of block 2) for example 1:",
+        "in queries, keys and values of block 2 for example 1:",
+        "in hidden state 0 (the embedding's) for example 1:"};
     static const float bad[] = {NAN, INFINITY, 65505.0f, -1e6f};
     for (size_t i = 0; i < 4; i++) {
         for (size_t k = 0; k < 4; k++) {
             const float kept = s.params->value[at[i]];
             s.params->value[at[i]] = bad[k];
-            expect_refused(&s, PARE_ERR_INPUT, "the teacher computes");
+            expect_refused(&s, &all, PARE_ERR_INPUT, "t.gguf: the teacher computes");
+            expect_refused(&s, &all, PARE_ERR_INPUT, where[i]);
             s.params->value[at[i]] = kept;
         }
+    }
+    close_scene(&s);
+}
+
+Test(teacher, the_example_with_such_a_number_is_named)
+{
+    static struct scene s;
+    const struct pare_teacher_wants first = {every, NULL, 1};
+    open_scene(&s, MOST);
+    for (uint64_t t = 0; t < s.starts[MOST]; t++)
+        s.ids[t] -= s.ids[t] == 16;
+    const size_t examples[] = {
+        0, 31, 32, PARE_TEACHER_CHUNK - 1, PARE_TEACHER_CHUNK, PARE_TEACHER_CHUNK + 50};
+    s.params->value[s.params->tokens + 16 * s.model->config.hidden] = NAN;
+    for (size_t i = 0; i < 6; i++) {
+        char phrase[80];
+        int32_t *last = &s.ids[s.starts[examples[i] + 1] - 1];
+        *last = 16;
+        snprintf(phrase, sizeof phrase,
+                 "(the embedding's) for example %zu:", examples[i] + 1);
+        expect_refused(&s, &all, PARE_ERR_INPUT, phrase);
+        snprintf(phrase, sizeof phrase, " for example %zu:", examples[i] + 1);
+        expect_refused(&s, &first, PARE_ERR_INPUT, phrase);
+        expect_refused(&s, &logits_only, PARE_ERR_INPUT, phrase);
+        *last = 15;
     }
     close_scene(&s);
 }
@@ -505,7 +536,7 @@ Test(teacher, a_stop_leaves_nothing)
     static struct scene s;
     open_scene(&s, 5);
     pare_interrupt(15);
-    expect_refused(&s, PARE_ERR_INTERRUPTED, "");
+    expect_refused(&s, &all, PARE_ERR_INTERRUPTED, "");
     pare_interrupt(0);
     close_scene(&s);
 }
