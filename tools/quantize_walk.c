@@ -2,6 +2,7 @@
  * their codes from that, and what the codes make of the hidden states for the next. */
 #include <string.h>
 
+#include "libquant/correct.h"
 #include "libquant/loss.h"
 #include "runtime/base/alloc.h"
 #include "runtime/model/walk.h"
@@ -13,7 +14,8 @@ struct solving {
     struct pare_weight_source stored;
     struct quantize_form *forms; /* [plan.count]: of the part that is being worked on */
     struct pare_gram grams[PARE_SITES];
-    struct quantize_buffers buffers; /* for what is rounded */
+    struct pare_cross crosses[PARE_SITES]; /* what the original inputs are more */
+    struct quantize_buffers buffers;       /* for what is rounded */
     struct pare_arena scratch;
 };
 
@@ -62,15 +64,35 @@ static int wants(void *context, const struct pare_walk_site *site)
     return any;
 }
 
+static enum pare_status add_cross(struct solving *s, const struct pare_walk_site *site,
+                                  const float *X, const float *original, size_t rows,
+                                  struct pare_error *err)
+{
+    struct pare_cross *cross = &s->crosses[site->site];
+    const struct pare_arena_mark mark = pare_arena_mark(&s->scratch);
+    const size_t n = rows * site->K;
+    float *more;
+    if (!cross->sum)
+        PARE_TRY(pare_cross_init(cross, site->K, err));
+    PARE_TRY(pare_arena_alloc(&s->scratch, &more, n, sizeof *more, err));
+    memcpy(more, original, n * sizeof *more);
+    pare_kernels()->axpy(more, -1, X, n);
+    const enum pare_status status =
+        pare_cross_add(cross, more, X, rows, &s->scratch, err);
+    pare_arena_release(&s->scratch, mark);
+    return status;
+}
+
 static enum pare_status inputs(void *context, const struct pare_walk_site *site,
                                const float *X, const float *original, size_t rows,
                                struct pare_error *err)
 {
     struct solving *s = context;
     struct pare_gram *gram = &s->grams[site->site];
-    (void)original;
     if (!gram->sum)
         PARE_TRY(pare_gram_init(gram, site->K, err));
+    if (original)
+        PARE_TRY(add_cross(s, site, X, original, rows, err));
     return pare_gram_add(gram, X, rows, site->K, &s->scratch, err);
 }
 
@@ -80,18 +102,19 @@ struct matrix {
     size_t slot;
     struct pare_target target;
     const struct pare_gram *gram;
+    const struct pare_cross *cross; /* or NULL */
     const struct pare_factor *factor;
-    float *W, *Q; /* [N, K] */
+    float *W, *aim, *Q; /* [N, K]; aim: W, or what it should be for these inputs */
     size_t N, K;
 };
 
-/* Q becomes W - Q; returns what that costs. */
+/* Q becomes aim - Q; returns what that costs. */
 static enum pare_status cost_of(const struct matrix *m, double *loss,
                                 struct pare_error *err)
 {
     const struct pare_kernels *kernels = pare_kernels();
     for (size_t n = 0; n < m->N; n++)
-        kernels->axpy(m->Q + n * m->K, -1, m->W + n * m->K, m->K);
+        kernels->axpy(m->Q + n * m->K, -1, m->aim + n * m->K, m->K);
     *loss = 0;
     PARE_TRY(pare_quant_loss(m->gram, m->Q, m->N, loss, &m->s->scratch, err));
     *loss /= (double)m->gram->rows * (double)m->N;
@@ -126,6 +149,14 @@ static void tell(const struct matrix *m, const struct quantize_solved *solved)
                       name);
 }
 
+/* Errors of the weights themselves, when others were aimed at. */
+static void measure(const struct matrix *m, struct pare_quant_error *error)
+{
+    *error = (struct pare_quant_error){0};
+    for (size_t i = 0; i < m->N * m->K; i++)
+        pare_quant_error_add(error, m->W[i], m->Q[i]);
+}
+
 static enum pare_status solve_matrix(struct matrix *m, struct pare_error *err)
 {
     struct quantize_work *w = m->s->w;
@@ -133,15 +164,21 @@ static enum pare_status solve_matrix(struct matrix *m, struct pare_error *err)
     struct quantize_solved *solved = &w->solved[m->slot];
     struct pare_gptq_options options = pare_gptq_defaults(&m->target);
     struct pare_gptq_report report = {0};
-    const struct pare_quant_rows rows = {m->W, m->N, m->K, 0};
+    const struct pare_quant_rows rows = {m->aim, m->N, m->K, 0};
     options.early = w->o->solver.order == PARE_ORDER_ALL &&
                     pare_target_group(&m->target, m->K) < m->K;
     PARE_TRY(pare_tensor_decode(w->stored.tensors[m->slot], m->W, err));
+    if (m->cross)
+        PARE_TRY(pare_quant_correct(m->factor, m->cross, m->W, m->N,
+                                    (float)w->o->solver.correct, m->aim, &m->s->scratch,
+                                    err));
     PARE_TRY(quantize_form_make(w, m->slot, form));
     const struct pare_target_data data = {form->data, form->scale, form->zero};
     PARE_TRY(
         pare_gptq(&rows, m->factor, &options, m->Q, &data, &report, &m->s->scratch, err));
     w->errors[m->slot] = report.error;
+    if (m->cross)
+        measure(m, &w->errors[m->slot]);
     *solved = (struct quantize_solved){.done = 1,
                                        .damping = m->factor->damping,
                                        .dead = m->factor->dead,
@@ -162,6 +199,7 @@ static enum pare_status solve_slot(struct solving *s, const struct pare_walk_sit
     struct matrix m = {.s = s,
                        .slot = site->slots[number],
                        .gram = &s->grams[site->site],
+                       .cross = o->correct > 0 ? &s->crosses[site->site] : NULL,
                        .factor = factor,
                        .N = (size_t)slot->shape[0],
                        .K = site->K};
@@ -179,8 +217,13 @@ static enum pare_status solve_slot(struct solving *s, const struct pare_walk_sit
     enum pare_status status;
     PARE_TRY_OUT(pare_alloc_raw(&m.W, m.N, m.K * sizeof *m.W, err));
     PARE_TRY_OUT(pare_alloc_raw(&m.Q, m.N, m.K * sizeof *m.Q, err));
+    m.aim = m.W;
+    if (m.cross)
+        PARE_TRY_OUT(pare_alloc_raw(&m.aim, m.N, m.K * sizeof *m.aim, err));
     status = solve_matrix(&m, err);
 out:
+    if (m.aim != m.W)
+        pare_free(m.aim);
     pare_free(m.W);
     pare_free(m.Q);
     return status;
@@ -201,6 +244,7 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
     }
     pare_factor_free(&factor);
     pare_gram_free(&s->grams[site->site]);
+    pare_cross_free(&s->crosses[site->site]);
     return status;
 }
 
@@ -256,8 +300,10 @@ static void close_solving(struct solving *s)
 {
     for (size_t i = 0; s->forms && i < s->w->stored.plan.count; i++)
         quantize_form_free(&s->forms[i]);
-    for (int i = 0; i < PARE_SITES; i++)
+    for (int i = 0; i < PARE_SITES; i++) {
         pare_gram_free(&s->grams[i]);
+        pare_cross_free(&s->crosses[i]);
+    }
     pare_free(s->forms);
     quantize_buffers_free(&s->buffers);
     pare_arena_free(&s->scratch);
@@ -276,9 +322,11 @@ enum pare_status quantize_walk(struct quantize_work *w, struct pare_gguf_writer 
     const struct pare_walk walk = {.config = &w->stored.config,
                                    .plan = &w->stored.plan,
                                    .current = {.find = find, .context = &s},
+                                   .original = s.stored,
                                    .batches = w->calibration.batches,
                                    .n_batches = w->calibration.n_batches,
                                    .sequential = w->o->solver.sequential,
+                                   .both = w->o->solver.correct > 0,
                                    .progress = &w->cli->progress};
     enum pare_status status;
     PARE_TRY_OUT(pare_alloc(&s.forms, w->stored.plan.count, sizeof *s.forms, w->err));

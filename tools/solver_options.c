@@ -9,6 +9,11 @@ struct solver_options solver_options_default(void)
         .solver = -1, .order = PARE_ORDER_GROUPS, .damping = PARE_DAMPING};
 }
 
+static int differ(double a, double b)
+{
+    return a < b || a > b;
+}
+
 enum pare_status solver_options_check(const struct solver_options *o, int calibrated,
                                       enum solver *solver, struct pare_error *err)
 {
@@ -22,10 +27,12 @@ enum pare_status solver_options_check(const struct solver_options *o, int calibr
     if (*solver == SOLVER_RTN && calibrated)
         return pare_fail(err, PARE_ERR_USAGE,
                          "--solver rtn has no use for --calibration");
-    if (*solver == SOLVER_RTN && (o->order != none.order || o->sequential ||
-                                  o->damping < none.damping || o->damping > none.damping))
+    if (*solver == SOLVER_RTN &&
+        (o->order != none.order || o->sequential || differ(o->damping, none.damping) ||
+         differ(o->correct, none.correct)))
         return pare_fail(err, PARE_ERR_USAGE,
-                         "--act-order, --damping and --sequential are for --solver gptq");
+                         "--act-order, --damping, --correct and --sequential are for "
+                         "--solver gptq");
     return PARE_OK;
 }
 
@@ -34,5 +41,6 @@ int solver_options_history(const struct solver_options *o, cJSON *json)
     return cJSON_AddStringToObject(json, "solver", solver_names[SOLVER_GPTQ]) &&
            cJSON_AddStringToObject(json, "act_order", solver_orders[o->order]) &&
            cJSON_AddNumberToObject(json, "damping", o->damping) &&
+           (o->correct <= 0 || cJSON_AddNumberToObject(json, "correct", o->correct)) &&
            (!o->sequential || cJSON_AddTrueToObject(json, "sequential"));
 }

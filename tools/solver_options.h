@@ -11,7 +11,7 @@ enum solver { SOLVER_RTN, SOLVER_GPTQ };
 struct solver_options {
     int solver; /* enum solver, -1: not given */
     int order;  /* enum pare_order */
-    double damping;
+    double damping, correct;
     int sequential;
 };
 
@@ -30,6 +30,10 @@ extern const char *const solver_orders[];
         PARE_CLI_DOUBLE(0, "damping", "X", &(o)->damping, 0, 100,                        \
                         "gptq: added to the second moments of the inputs, of the mean "  \
                         "of their diagonal"),                                            \
+        PARE_CLI_DOUBLE(0, "correct", "X", &(o)->correct, 0, 1,                          \
+                        "gptq: how far weights are changed to make up for what the "     \
+                        "quantised layers before did to their inputs: 0 not at all, 1 "  \
+                        "all the way"),                                                  \
         PARE_CLI_FLAG(0, "sequential", &(o)->sequential,                                 \
                       "gptq: the layers of a block one after the other, each for "       \
                       "inputs that the quantised ones before it make")

@@ -49,13 +49,16 @@ done
 check 0 - quantize -q -s int8 --calibration plain.txt --samples 50 --seed 3 -o s.gguf
 check 0 '"samples":50,' pare-inspect s.gguf
 check 0 '"seed":"3"' pare-inspect s.gguf
+check 0 - quantize -q -s int4 --group-size 0 --calibration plain.txt --correct 1 -o c.gguf
+cmp -s c.gguf g.gguf && fail "--correct changes nothing"
+check 0 '"damping":0.01,"correct":1,' pare-inspect c.gguf
 check 0 - quantize -q -s int8 --calibration plain.txt --length 9 -o l.gguf
 check 0 '"samples":60,"length":9,"tokens":540' pare-inspect l.gguf
 
 # Every format a solver fills, the same for any number of threads and any tier; and a
 # matrix that no solver is for is rounded.
 for scheme in int8 q8_0 q4_1 q4_0 int6 int5 int4 int3 int2 ternary; do
-    for options in "--act-order off" "--act-order all --sequential"; do
+    for options in "--act-order off --correct 0.5" "--act-order all --sequential"; do
         check 0 - quantize -q -s $scheme --calibration plain.txt -o one.gguf $options \
             --override 'blk.0.ffn_down*=bf16' --embeddings q8_0 --threads 1
         for threads in 2 3 7; do
@@ -95,9 +98,9 @@ grep -qF '"escalations":	0' y.json || fail "no escalations in y.json"
 check 2 "--solver gptq needs text: --calibration FILE" quantize -s int4 --solver gptq -o x.gguf
 check 2 "--solver rtn has no use for --calibration" \
     quantize -s int4 --solver rtn --calibration plain.txt -o x.gguf
-check 2 "--act-order, --damping and --sequential are for --solver gptq" \
+check 2 "--act-order, --damping, --correct and --sequential are for --solver gptq" \
     quantize -s int4 --sequential -o x.gguf
-check 2 "--act-order, --damping and --sequential are for --solver gptq" \
+check 2 "--act-order, --damping, --correct and --sequential are for --solver gptq" \
     quantize -s int4 --damping 0.1 -o x.gguf
 check 2 "--samples and --length are for --calibration" quantize -s int4 --samples 9 -o x.gguf
 check 2 "--calibration has no use" quantize -s f16 --calibration plain.txt -o x.gguf
