@@ -149,6 +149,12 @@ static void tell(const struct matrix *m, const struct quantize_solved *solved)
                       name);
 }
 
+static enum pare_order order_of(const struct matrix *m)
+{
+    const int order = m->s->w->o->solver.order;
+    return order ? (enum pare_order)(order - 1) : pare_gptq_default_order(&m->target);
+}
+
 /* Errors of the weights themselves, when others were aimed at. */
 static void measure(const struct matrix *m, struct pare_quant_error *error)
 {
@@ -165,8 +171,7 @@ static enum pare_status solve_matrix(struct matrix *m, struct pare_error *err)
     struct pare_gptq_options options = pare_gptq_defaults(&m->target);
     struct pare_gptq_report report = {0};
     const struct pare_quant_rows rows = {m->aim, m->N, m->K, 0};
-    options.early = w->o->solver.order == PARE_ORDER_ALL &&
-                    pare_target_group(&m->target, m->K) < m->K;
+    options.early = order_of(m) == PARE_ORDER_ALL;
     PARE_TRY(pare_tensor_decode(w->stored.tensors[m->slot], m->W, err));
     if (m->cross)
         PARE_TRY(pare_quant_correct(m->factor, m->cross, m->W, m->N,
@@ -190,9 +195,27 @@ static enum pare_status solve_matrix(struct matrix *m, struct pare_error *err)
     return PARE_OK;
 }
 
+/* The factor that this matrix needs, unless `factor` has been made for the same already.
+ */
+static enum pare_status make_factor(const struct matrix *m,
+                                    struct pare_factor_options *options,
+                                    struct pare_factor *factor, struct pare_error *err)
+{
+    const size_t group = pare_target_group(&m->target, m->K);
+    const enum pare_order order = order_of(m);
+    if (factor->H && options->group == group && options->order == order)
+        return PARE_OK;
+    *options = (struct pare_factor_options){.order = order,
+                                            .group = group,
+                                            .damping = m->s->w->o->solver.damping,
+                                            .strict = m->s->w->o->format.strict};
+    pare_factor_free(factor);
+    return pare_factor_init(factor, m->gram, m->K, options, &m->s->scratch, err);
+}
+
 static enum pare_status solve_slot(struct solving *s, const struct pare_walk_site *site,
-                                   int number, struct pare_factor *factor, size_t *group,
-                                   struct pare_error *err)
+                                   int number, struct pare_factor_options *options,
+                                   struct pare_factor *factor, struct pare_error *err)
 {
     const struct solver_options *o = &s->w->o->solver;
     const struct pare_slot *slot = &s->w->stored.plan.slots[site->slots[number]];
@@ -205,15 +228,7 @@ static enum pare_status solve_slot(struct solving *s, const struct pare_walk_sit
                        .K = site->K};
     if (!quantize_target(s->w, m.slot, &m.target))
         return PARE_OK;
-    if (pare_target_group(&m.target, m.K) != *group) {
-        *group = pare_target_group(&m.target, m.K);
-        const struct pare_factor_options options = {.order = (enum pare_order)o->order,
-                                                    .group = *group,
-                                                    .damping = o->damping,
-                                                    .strict = s->w->o->format.strict};
-        pare_factor_free(factor);
-        PARE_TRY(pare_factor_init(factor, m.gram, m.K, &options, &s->scratch, err));
-    }
+    PARE_TRY(make_factor(&m, options, factor, err));
     enum pare_status status;
     PARE_TRY_OUT(pare_alloc_raw(&m.W, m.N, m.K * sizeof *m.W, err));
     PARE_TRY_OUT(pare_alloc_raw(&m.Q, m.N, m.K * sizeof *m.Q, err));
@@ -233,11 +248,11 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
                               struct pare_error *err)
 {
     struct solving *s = context;
+    struct pare_factor_options options = {0};
     struct pare_factor factor = {0};
     enum pare_status status = PARE_OK;
-    size_t group = 0;
     for (int i = 0; status == PARE_OK && i < site->n_slots; i++) {
-        status = solve_slot(s, site, i, &factor, &group, err);
+        status = solve_slot(s, site, i, &options, &factor, err);
         if (status != PARE_OK)
             status = pare_fail_in(err, status, "tensor %s",
                                   s->w->stored.plan.slots[site->slots[i]].name);

@@ -1,12 +1,11 @@
 #include "tools/solver_options.h"
 
 const char *const solver_names[] = {"rtn", "gptq", NULL};
-const char *const solver_orders[] = {"off", "groups", "all", NULL};
+const char *const solver_orders[] = {"auto", "off", "groups", "all", NULL};
 
 struct solver_options solver_options_default(void)
 {
-    return (struct solver_options){
-        .solver = -1, .order = PARE_ORDER_GROUPS, .damping = PARE_DAMPING};
+    return (struct solver_options){.solver = -1, .damping = PARE_DAMPING};
 }
 
 static int differ(double a, double b)

@@ -10,7 +10,7 @@ enum solver { SOLVER_RTN, SOLVER_GPTQ };
 
 struct solver_options {
     int solver; /* enum solver, -1: not given */
-    int order;  /* enum pare_order */
+    int order;  /* enum pare_order + 1; 0: what is best for the format */
     double damping, correct;
     int sequential;
 };
@@ -26,7 +26,8 @@ extern const char *const solver_orders[];
         PARE_CLI_CHOICE(0, "act-order", "HOW", &(o)->order, solver_orders,               \
                         "gptq: which weights of a row come first: off, as they are; "    \
                         "groups, large inputs first, a whole group at a time; all, "     \
-                        "large inputs first, with grids found before"),                  \
+                        "large inputs first, with grids found before; auto, all from "   \
+                        "4 bits on, else groups"),                                       \
         PARE_CLI_DOUBLE(0, "damping", "X", &(o)->damping, 0, 100,                        \
                         "gptq: added to the second moments of the inputs, of the mean "  \
                         "of their diagonal"),                                            \
