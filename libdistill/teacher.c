@@ -1,12 +1,17 @@
 /* The teacher's answers on disk: see teacher.h. */
 #include "libdistill/teacher.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "libdistill/teacher_file.h"
 #include "libdistill/teacher_pass.h"
 #include "runtime/base/alloc.h"
 #include "runtime/checkpoint/checkpoint.h"
+
+#define MAX_PATH 4096
 
 /* --- Answers ---------------------------------------------------------------------- */
 
@@ -75,6 +80,41 @@ static void want_what_is_there(const struct pare_teacher *teacher, uint8_t *want
         wanted[k.first + l] &= !wanted[k.hidden + l];
 }
 
+static enum pare_status part_path(const char *path, char out[MAX_PATH],
+                                  struct pare_error *err)
+{
+    const int n = snprintf(out, MAX_PATH, "%s.part", path);
+    return n > 0 && n < MAX_PATH
+               ? PARE_OK
+               : pare_fail(err, PARE_ERR_USAGE,
+                           "the path of the teacher's cache is too long");
+}
+
+/* Completes PATH.part from what is there, and gives it its name. */
+static enum pare_status compute(const struct pare_teacher_call *call,
+                                const uint8_t *wanted, const struct pare_teacher *old,
+                                size_t *resumed, struct pare_error *err)
+{
+    char path[MAX_PATH];
+    struct pare_teacher part = {.config = old->config, .examples = old->examples};
+    struct pare_teacher_call part_call = *call;
+    PARE_TRY(part_path(call->path, path, err));
+    part_call.path = path;
+    enum pare_status status = pare_teacher_look(&part_call, wanted, &part, err);
+    *resumed = 0;
+    for (size_t i = 0; status == PARE_OK && i < part.found.chunks; i++)
+        *resumed +=
+            !pare_teacher_has(old, wanted, i) && pare_teacher_has(&part, wanted, i);
+    if (status == PARE_OK)
+        status = pare_teacher_pass(call, path, wanted, old, &part, err);
+    forget(&part);
+    PARE_TRY(status);
+    if (rename(path, call->path))
+        return pare_fail(err, PARE_ERR_IO, "%s: cannot rename to %s: %s", path,
+                         call->path, strerror(errno));
+    return PARE_OK;
+}
+
 static enum pare_status open_or_compute(const struct pare_teacher_call *call,
                                         uint8_t *wanted, struct pare_teacher *teacher,
                                         struct pare_error *err)
@@ -84,9 +124,9 @@ static enum pare_status open_or_compute(const struct pare_teacher_call *call,
         call->tell(call->context, &teacher->found);
     if (teacher->found.what == PARE_TEACHER_FITS)
         return PARE_OK;
-    const struct pare_teacher_found found = teacher->found;
+    struct pare_teacher_found found = teacher->found;
     want_what_is_there(teacher, wanted);
-    PARE_TRY(pare_teacher_pass(call, wanted, teacher, err));
+    PARE_TRY(compute(call, wanted, teacher, &found.resumed, err));
     forget(teacher);
     PARE_TRY(pare_teacher_look(call, wanted, teacher, err));
     if (teacher->found.what != PARE_TEACHER_FITS)
@@ -116,6 +156,18 @@ enum pare_status pare_teacher_open(const struct pare_teacher_call *call,
     }
     pare_free(wanted);
     return status;
+}
+
+enum pare_status pare_teacher_remove(const char *path, struct pare_error *err)
+{
+    char part[MAX_PATH];
+    PARE_TRY(part_path(path, part, err));
+    const char *const both[] = {path, part};
+    for (size_t i = 0; i < 2; i++)
+        if (unlink(both[i]) && errno != ENOENT)
+            return pare_fail(err, PARE_ERR_IO, "%s: cannot remove: %s", both[i],
+                             strerror(errno));
+    return PARE_OK;
 }
 
 void pare_teacher_free(struct pare_teacher *teacher)

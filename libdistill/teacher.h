@@ -10,6 +10,10 @@
  * Keys say which version of this format it has, and which teacher and which texts it
  * belongs to, whatever their labels; a file of others is replaced. One of these that
  * lacks something gets it and keeps what it has, so that it can serve several losses.
+ *
+ * It is written as PATH.part and gets its name when it is complete. When the pass is
+ * stopped behind a chunk it computed, PATH.part stays, of the same form: chunks that are
+ * missing are zeros with a checksum that is not theirs. The next pass goes on from there.
  */
 #ifndef PARE_DISTILL_TEACHER_H
 #define PARE_DISTILL_TEACHER_H
@@ -42,6 +46,7 @@ enum pare_teacher_file { /* what is in the place of the cache */
 struct pare_teacher_found {
     enum pare_teacher_file what;
     size_t chunks, damaged; /* chunks the examples have, and damaged ones */
+    size_t resumed;         /* those that a stopped pass left in PATH.part */
 };
 
 struct pare_teacher_call {
@@ -70,12 +75,17 @@ struct pare_teacher {
 /* Opens the cache when it is of this teacher and these examples, whole, and has all that
  * is wanted; else runs the teacher for the chunks that are not like that and writes the
  * file anew. PARE_ERR_USAGE when there is a file that is no cache, PARE_ERR_INPUT
- * naming model, state and example when a number is not finite or beyond F16. The call's
+ * naming model, state and example when a number is not finite or beyond F16,
+ * PARE_ERR_INTERRUPTED when asked to stop: the file at PATH is as it was. The call's
  * examples must outlive *out. */
 enum pare_status pare_teacher_open(const struct pare_teacher_call *call,
                                    struct pare_teacher **out,
                                    struct pare_error *err) PARE_CHECKED;
 void pare_teacher_free(struct pare_teacher *teacher); /* NULL allowed */
+
+/* Removes PATH and PATH.part; a missing file is not an error. */
+enum pare_status pare_teacher_remove(const char *path,
+                                     struct pare_error *err) PARE_CHECKED;
 
 /* Logits [Z] of one example. */
 void pare_teacher_logits(const struct pare_teacher *teacher, size_t example, float *out);

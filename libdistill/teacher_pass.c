@@ -15,10 +15,12 @@
 
 struct pass {
     const struct pare_teacher_call *call;
+    const char *path;
     const struct pare_config *config;
     const uint8_t *wanted;
-    const struct pare_teacher *old;
-    size_t kinds;
+    const struct pare_teacher *old, *part;
+    size_t kinds, next;     /* the chunk to be written */
+    size_t computed, whole; /* chunks so far */
     struct pare_gguf_writer *writer;
     struct pare_batcher batcher;
     struct pare_acts acts;
@@ -154,36 +156,71 @@ static enum pare_status compute(struct pass *p, const struct pare_teacher_span *
     return PARE_OK;
 }
 
-/* Whether the old file has all that is wanted of a chunk: then it is ready. */
-static int find_old(struct pass *p, size_t chunk)
+int pare_teacher_has(const struct pare_teacher *file, const uint8_t *wanted, size_t chunk)
 {
-    for (size_t kind = 0; kind < p->kinds; kind++) {
-        const struct pare_tensor *tensor =
-            p->old->chunks ? p->old->chunks[chunk * p->kinds + kind] : NULL;
-        if (p->wanted[kind] && !tensor)
+    const size_t kinds = pare_teacher_kinds(&file->config).end;
+    for (size_t kind = 0; kind < kinds; kind++)
+        if (wanted[kind] && !(file->chunks && file->chunks[chunk * kinds + kind]))
             return 0;
-        p->ready[kind] = p->wanted[kind] ? tensor->data : NULL;
-    }
+    return 1;
+}
+
+/* Whether one of the files has the chunk: then it is ready. */
+static int find(struct pass *p, size_t chunk)
+{
+    const struct pare_teacher *file =
+        pare_teacher_has(p->old, p->wanted, chunk) ? p->old : p->part;
+    if (!pare_teacher_has(file, p->wanted, chunk))
+        return 0;
+    for (size_t kind = 0; kind < p->kinds; kind++)
+        p->ready[kind] =
+            p->wanted[kind] ? file->chunks[chunk * p->kinds + kind]->data : NULL;
     return 1;
 }
 
 /* --- The file --------------------------------------------------------------------- */
 
-static enum pare_status write_chunk(struct pass *p, size_t chunk)
+/* What is ready of a chunk, with its checksum or, of one that is not whole, another. */
+static enum pare_status put(struct pass *p, const struct pare_teacher_span *span,
+                            size_t chunk, int whole)
 {
-    const struct pare_teacher_span span = pare_teacher_span(p->call->examples, chunk);
-    struct pare_arena_mark mark = pare_arena_mark(&p->arena);
-    uint8_t crc[sizeof(uint32_t)];
-    if (!find_old(p, chunk))
-        PARE_TRY(compute(p, &span));
+    uint8_t bytes[sizeof(uint32_t)];
+    const uint32_t crc = pare_teacher_crc(p->config, span, chunk, p->ready);
     for (size_t kind = 0; kind < p->kinds; kind++)
         if (p->ready[kind])
             PARE_TRY(pare_gguf_writer_data(
                 p->writer, p->ready[kind],
-                pare_teacher_shape(p->config, &span, kind).bytes, p->err));
-    pare_store_u32(crc, pare_teacher_crc(p->config, &span, chunk, p->ready));
-    PARE_TRY(pare_gguf_writer_data(p->writer, crc, sizeof crc, p->err));
+                pare_teacher_shape(p->config, span, kind).bytes, p->err));
+    pare_store_u32(bytes, whole ? crc : ~crc);
+    return pare_gguf_writer_data(p->writer, bytes, sizeof bytes, p->err);
+}
+
+/* Zeros for a chunk that is missing. */
+static enum pare_status clear(struct pass *p, const struct pare_teacher_span *span)
+{
+    for (size_t kind = 0; kind < p->kinds; kind++) {
+        const size_t bytes = (size_t)pare_teacher_shape(p->config, span, kind).bytes;
+        unsigned char *zeros = NULL;
+        if (p->wanted[kind]) {
+            PARE_TRY(pare_arena_alloc(&p->arena, &zeros, bytes, 1, p->err));
+            memset(zeros, 0, bytes);
+        }
+        p->ready[kind] = zeros;
+    }
+    return PARE_OK;
+}
+
+static enum pare_status write_chunk(struct pass *p, size_t chunk, int stopped)
+{
+    const struct pare_teacher_span span = pare_teacher_span(p->call->examples, chunk);
+    struct pare_arena_mark mark = pare_arena_mark(&p->arena);
+    const int found = find(p, chunk);
+    if (!found)
+        PARE_TRY(stopped ? clear(p, &span) : compute(p, &span));
+    PARE_TRY(put(p, &span, chunk, found || !stopped));
     pare_arena_release(&p->arena, mark);
+    p->computed += !found && !stopped;
+    p->whole += found || !stopped;
     return PARE_OK;
 }
 
@@ -220,12 +257,32 @@ static enum pare_status write_all(struct pass *p)
     PARE_TRY(pare_arena_alloc(&p->arena, &p->ready, p->kinds, sizeof *p->ready, p->err));
     PARE_TRY(pare_arena_alloc(&p->arena, &p->first, BATCH * p->config->hidden,
                               sizeof *p->first, p->err));
-    for (size_t chunk = 0; chunk < n; chunk++) {
-        pare_progress_report(p->call->progress, "teacher", chunk, n, NULL);
-        PARE_TRY(write_chunk(p, chunk));
+    for (; p->next < n; p->next++) {
+        pare_progress_report(p->call->progress, "teacher", p->next, n, NULL);
+        PARE_TRY(write_chunk(p, p->next, 0));
     }
     pare_progress_report(p->call->progress, "teacher", n, n, NULL);
     return PARE_OK;
+}
+
+static enum pare_status commit(struct pass *p)
+{
+    struct pare_gguf_writer *writer = p->writer;
+    p->writer = NULL;
+    return pare_gguf_writer_commit(writer, p->err);
+}
+
+/* Stopped: the file with the chunks there are. */
+static enum pare_status write_stopped(struct pass *p)
+{
+    const size_t n = pare_teacher_chunks(p->call->examples);
+    for (; p->next < n; p->next++)
+        PARE_TRY(write_chunk(p, p->next, 1));
+    PARE_TRY(commit(p));
+    return pare_fail(p->err, PARE_ERR_INTERRUPTED,
+                     "stopped with %zu of %zu parts of the teacher's answers; goes on "
+                     "from %s",
+                     p->whole, n, p->path);
 }
 
 static enum pare_status write_file(struct pass *p)
@@ -233,26 +290,30 @@ static enum pare_status write_file(struct pass *p)
     struct pare_meta meta = {0};
     enum pare_status status = pare_teacher_meta(p->call, &meta, p->err);
     if (status == PARE_OK)
-        status = pare_gguf_writer_open(p->call->path, &meta, &p->writer, p->err);
+        status = pare_gguf_writer_open(p->path, &meta, &p->writer, p->err);
     if (status == PARE_OK)
         status = write_all(p);
     if (status == PARE_OK)
-        status = pare_gguf_writer_commit(p->writer, p->err);
-    else
-        pare_gguf_writer_abort(p->writer);
+        status = commit(p);
+    else if (status == PARE_ERR_INTERRUPTED && p->computed)
+        status = write_stopped(p);
+    pare_gguf_writer_abort(p->writer);
     pare_meta_free(&meta);
     return status;
 }
 
-enum pare_status pare_teacher_pass(const struct pare_teacher_call *call,
+enum pare_status pare_teacher_pass(const struct pare_teacher_call *call, const char *path,
                                    const uint8_t *wanted, const struct pare_teacher *old,
+                                   const struct pare_teacher *part,
                                    struct pare_error *err)
 {
     const struct pare_config *config = &call->model->config;
     struct pass p = {.call = call,
+                     .path = path,
                      .config = config,
                      .wanted = wanted,
                      .old = old,
+                     .part = part,
                      .kinds = pare_teacher_kinds(config).end,
                      .err = err};
     enum pare_status status = write_file(&p);

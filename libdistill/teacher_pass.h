@@ -4,10 +4,16 @@
 
 #include "libdistill/teacher.h"
 
-/* Writes the cache at call->path with the kinds wanted[kinds.end]. Chunks in which `old`
- * has them all are copied, the others computed; old->chunks may be NULL. */
-enum pare_status pare_teacher_pass(const struct pare_teacher_call *call,
+/* Whether a file has all the kinds wanted[kinds.end] of a chunk. */
+int pare_teacher_has(const struct pare_teacher *file, const uint8_t *wanted,
+                     size_t chunk);
+
+/* Writes the file `path` with these kinds. Chunks that `old` has, or `part`, what a
+ * stopped pass left, are copied, the others computed. Stopped behind a chunk that was
+ * computed, it writes the file with the chunks there are. */
+enum pare_status pare_teacher_pass(const struct pare_teacher_call *call, const char *path,
                                    const uint8_t *wanted, const struct pare_teacher *old,
+                                   const struct pare_teacher *part,
                                    struct pare_error *err) PARE_CHECKED;
 
 #endif

@@ -38,6 +38,9 @@ enum pare_status distill_teacher_ask(struct pare_cli *cli, struct pare_teacher_c
     call.context = &asking;
     call.progress = &cli->progress;
     PARE_TRY(pare_teacher_open(&call, out, err));
+    if ((*out)->found.resumed)
+        pare_cli_info(cli, "%s: %zu of %zu parts were there from a stopped run",
+                      call.path, (*out)->found.resumed, (*out)->found.chunks);
     pare_cli_info(cli, "%s: the teacher's answers to %zu texts, %s", call.path,
                   call.examples->count,
                   (*out)->found.what == PARE_TEACHER_FITS ? "as found" : "computed");

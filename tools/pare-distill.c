@@ -209,10 +209,9 @@ static enum pare_status fill_meta(const struct work *w, const struct pare_train_
     return status;
 }
 
-static void forget_cache(const struct work *w)
+static enum pare_status forget_cache(const struct work *w)
 {
-    if (!w->o->cache)
-        remove(w->cache);
+    return w->o->cache ? PARE_OK : pare_teacher_remove(w->cache, w->err);
 }
 
 static enum pare_status write_container(struct work *w,
@@ -227,7 +226,7 @@ static enum pare_status write_container(struct work *w,
     if (*w->state)
         PARE_TRY(pare_state_remove(w->state, w->err));
     if (w->teacher)
-        forget_cache(w);
+        PARE_TRY(forget_cache(w));
     train_log_result(w->cli, result);
     return PARE_OK;
 }
@@ -280,7 +279,7 @@ static enum pare_status train(struct work *w)
         PARE_TRY(
             train_find_rate(w->cli, w->params, &w->transfer.examples, &options, w->err));
         if (w->teacher && distill_teacher_is_new(w->teacher))
-            forget_cache(w);
+            return forget_cache(w);
         return PARE_OK;
     }
     PARE_TRY(

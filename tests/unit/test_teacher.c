@@ -62,6 +62,19 @@ static void close_scene(struct scene *s)
     folder_remove(&s->folder);
 }
 
+/* Stops the pass before a chunk, -1: not. */
+static int stop_before = -1;
+
+static void stop_there(void *context, const char *phase, uint64_t done, uint64_t total,
+                       const char *note)
+{
+    (void)context, (void)phase, (void)total, (void)note;
+    if ((int)done == stop_before)
+        pare_interrupt(15);
+}
+
+static const struct pare_progress stopping = {stop_there, NULL};
+
 static enum pare_status ask(const struct scene *s, const char *sha256,
                             const struct pare_teacher_wants *wants,
                             struct pare_teacher **teacher, int *computed,
@@ -72,7 +85,8 @@ static enum pare_status ask(const struct scene *s, const char *sha256,
                                            .name = "t.gguf",
                                            .sha256 = sha256,
                                            .examples = &s->examples,
-                                           .wants = wants};
+                                           .wants = wants,
+                                           .progress = &stopping};
     *error = (struct pare_error){""};
     const enum pare_status status = pare_teacher_open(&call, teacher, error);
     if (status == PARE_OK)
@@ -538,6 +552,88 @@ Test(teacher, a_stop_leaves_nothing)
     pare_interrupt(15);
     expect_refused(&s, &all, PARE_ERR_INTERRUPTED, "");
     pare_interrupt(0);
+    close_scene(&s);
+}
+
+static void stop(const struct scene *s, const struct pare_teacher_wants *wants,
+                 int before, const char *phrase)
+{
+    struct pare_teacher *teacher;
+    struct pare_error error;
+    int computed;
+    stop_before = before;
+    cr_assert_eq(ask(s, "t", wants, &teacher, &computed, &error), PARE_ERR_INTERRUPTED);
+    pare_interrupt(0);
+    stop_before = -1;
+    cr_assert_null(teacher);
+    cr_assert_not_null(strstr(error.message, phrase), "%s", error.message);
+}
+
+/* How many chunks a stopped pass had left. */
+static size_t resumes(const struct scene *s, const struct pare_teacher_wants *wants)
+{
+    struct pare_teacher *teacher;
+    struct pare_error error;
+    int computed;
+    cr_assert_eq(ask(s, "t", wants, &teacher, &computed, &error), PARE_OK, "%s",
+                 error.message);
+    const size_t resumed = teacher->found.resumed;
+    expect_answers(s, teacher, wants->first_tokens);
+    pare_teacher_free(teacher);
+    cr_assert_eq(folder_count(&s->folder), 1);
+    return resumed;
+}
+
+Test(teacher, a_stopped_pass_goes_on_behind_its_last_chunk)
+{
+    static struct scene s;
+    size_t bytes;
+    open_scene_of(&s, MOST, 12);
+    cr_assert(computes(&s, "t", &all));
+    char *whole = read_file(s.path, &bytes);
+    unlink(s.path);
+    stop(&s, &all, 1, "stopped with 1 of 2 parts");
+    cr_assert_eq(folder_count(&s.folder), 1);
+    cr_assert_not(file_is(s.path, whole, bytes));
+    stop(&s, &all, 1, ""); /* again: nothing new, nothing lost */
+    cr_assert_eq(resumes(&s, &all), 1);
+    cr_assert(file_is(s.path, whole, bytes));
+    /* Of other texts: it is of no use, and goes away. */
+    unlink(s.path);
+    stop(&s, &all, 1, "stopped with 1 of 2 parts");
+    s.ids[0] = (s.ids[0] + 1) % 17;
+    cr_assert_eq(resumes(&s, &all), 0);
+    free(whole);
+    close_scene(&s);
+}
+
+Test(teacher, a_stopped_pass_leaves_the_file_that_was_to_get_more)
+{
+    static struct scene s;
+    const struct pare_teacher_wants first = {every, NULL, 1};
+    open_scene(&s, MOST);
+    cr_assert(computes(&s, "t", &first));
+    stop(&s, &all, 1, "stopped with 1 of 2 parts");
+    cr_assert_eq(folder_count(&s.folder), 2);
+    struct pare_teacher *teacher;
+    struct pare_error error;
+    int computed = 1;
+    cr_assert_eq(ask(&s, "t", &first, &teacher, &computed, &error), PARE_OK);
+    cr_assert_not(computed);
+    pare_teacher_free(teacher);
+    cr_assert_eq(resumes(&s, &all), 1);
+    close_scene(&s);
+}
+
+Test(teacher, removing_takes_what_a_stopped_pass_left_too)
+{
+    static struct scene s;
+    open_scene(&s, MOST);
+    cr_assert(computes(&s, "t", &logits_only));
+    stop(&s, &all, 1, "stopped with 1 of 2 parts");
+    TOY_OK(pare_teacher_remove(s.path, err));
+    cr_assert_eq(folder_count(&s.folder), 0);
+    TOY_OK(pare_teacher_remove(s.path, err));
     close_scene(&s);
 }
 
