@@ -1,12 +1,15 @@
 /* bench_solver NxK [--threads T] [--rounds R] [--nudge SEED] [--dump FOLDER]
- * [SETTING ...]: the solvers on a layer of layers.h, 16,384 inputs. Prints for each
- * setting the weighted relative error tr((W - Q) H (W - Q)^T) / tr(W H W^T), H without
- * damping, and the best time of R (3); one thread: processor time. A setting is a name of
- * the table below, or words: "3 g32 all squares early". --nudge makes half of the weights
- * larger by 2^-12: what the errors of other decisions, that are no worse, are. --dump
- * writes W and H as float32 for other programs. --load FOLDER takes W.f32, inputs X.f32
- * and others T.f32 (rows of K), on which the errors |T (W - Q)^T|^2 / |T W^T|^2 are
- * taken.
+ * [--load FOLDER | --astray FOLDER] [SETTING ...]: the solvers on a layer of layers.h,
+ * 16,384 inputs. Prints for each setting the weighted relative error
+ * tr((W - Q) H (W - Q)^T) / tr(W H W^T), H without damping, and the best time of R (3);
+ * one thread: processor time. A setting is a name of the table below, or words: "3 g32
+ * all squares early".
+ *
+ * --nudge makes half of the weights larger by 2^-12: what the errors of other decisions,
+ * that are no worse, are. --dump writes W and H as float32 for other programs. --load
+ * takes W.f32, inputs X.f32 and others T.f32, rows of K (capture_layers.py), on which the
+ * errors |T (W - Q)^T|^2 / |T W^T|^2 are taken; --astray also what the inputs became
+ * behind quantised layers, Xc.f32 and Tc.f32: |T W^T - Tc Q^T|^2 / |T W^T|^2.
  */
 #include <math.h>
 #include <stdio.h>
@@ -14,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "libquant/correct.h"
 #include "libquant/gptq.h"
 #include "runtime/base/parallel.h"
 #include "tests/bench/layers.h"
@@ -53,7 +57,9 @@ struct layer {
     struct pare_gram gram;
     double weight; /* tr(W H W^T), or what the outputs' squares add up to */
     float *test;   /* [tests, K], inputs of the figures; NULL: H has them */
+    float *right;  /* [tests, N], what outputs should be */
     size_t tests;
+    struct pare_cross cross; /* when inputs went astray */
 };
 
 /* tr(E H E^T) */
@@ -70,27 +76,35 @@ static double energy(const struct layer *layer, const float *E)
     return sum;
 }
 
-/* |T E^T|^2 */
-static double output_energy(const struct layer *layer, const float *E)
+static void outputs(const struct layer *layer, const float *inputs, const float *weights,
+                    float *Y)
+{
+    must(pare_gemm(layer->tests, layer->N, layer->K, pare_rows(inputs, layer->K),
+                   pare_transposed(weights, layer->K), Y, layer->N, 0, &scratch, &error),
+         &error);
+}
+
+/* |T Q^T - right|^2 */
+static double output_error(const struct layer *layer)
 {
     const size_t n = layer->tests * layer->N;
     float *Y = floats(n);
     double sum = 0;
-    must(pare_gemm(layer->tests, layer->N, layer->K, pare_rows(layer->test, layer->K),
-                   pare_transposed(E, layer->K), Y, layer->N, 0, &scratch, &error),
-         &error);
+    outputs(layer, layer->test, layer->Q, Y);
     for (size_t i = 0; i < n; i++)
-        sum += (double)Y[i] * (double)Y[i];
+        sum += pow((double)Y[i] - (double)layer->right[i], 2);
     free(Y);
     return sum;
 }
 
 static double relative_error(const struct layer *layer)
 {
+    if (layer->test)
+        return output_error(layer) / layer->weight;
     float *E = floats(layer->N * layer->K);
     for (size_t i = 0; i < layer->N * layer->K; i++)
         E[i] = layer->W[i] - layer->Q[i];
-    double sum = layer->test ? output_energy(layer, E) : energy(layer, E);
+    double sum = energy(layer, E);
     free(E);
     return sum / layer->weight;
 }
@@ -142,17 +156,36 @@ static float *load(const char *folder, const char *name, size_t K, size_t *rows)
     return data;
 }
 
-static void load_layer(struct layer *layer, const char *folder)
+/* Inputs that went astray take the place of the original ones. */
+static void load_astray(struct layer *layer, const char *folder, float *X, size_t rows)
+{
+    float *read = load(folder, "Xc", layer->K, &rows);
+    must(pare_cross_init(&layer->cross, layer->K, &error), &error);
+    for (size_t i = 0; i < rows * layer->K; i++)
+        X[i] -= read[i];
+    must(pare_cross_add(&layer->cross, X, read, rows, &scratch, &error), &error);
+    memcpy(X, read, rows * layer->K * sizeof *X);
+    free(read);
+    free(layer->test);
+    layer->test = load(folder, "Tc", layer->K, &layer->tests);
+}
+
+static void load_layer(struct layer *layer, const char *folder, int astray)
 {
     const size_t K = layer->K;
     size_t rows;
     layer->W = load(folder, "W", K, &layer->N);
     float *X = load(folder, "X", K, &rows);
     layer->test = load(folder, "T", K, &layer->tests);
+    layer->right = floats(layer->tests * layer->N);
+    outputs(layer, layer->test, layer->W, layer->right);
+    for (size_t i = 0; i < layer->tests * layer->N; i++)
+        layer->weight += pow((double)layer->right[i], 2);
+    if (astray)
+        load_astray(layer, folder, X, rows);
     must(pare_gram_init(&layer->gram, K, &error), &error);
     must(pare_gram_add(&layer->gram, X, rows, K, &scratch, &error), &error);
     free(X);
-    layer->weight = output_energy(layer, layer->W);
 }
 
 static void make_layer(struct layer *layer, long seed)
@@ -178,6 +211,7 @@ struct setting {
     int rtn; /* without second moments */
     enum pare_order order;
     double damping;
+    float correct; /* strength */
     struct pare_gptq_options gptq;
 };
 
@@ -201,8 +235,8 @@ static const char *const settings[][2] = {
 };
 
 /* The default search and order, unless words say otherwise: bits, gN groups of N, cN
- * candidates, sN steps of N %, dN a damping of N / 1000, and names. `early` comes after
- * the search. */
+ * candidates, sN steps of N %, dN a damping of N / 1000, wN weights corrected by N %, and
+ * names. `early` comes after the search. */
 static int apply_word(const char *word, struct setting *setting)
 {
     static const char *const searches[] = {"range", "squares", "norm", "cost", "sweep"};
@@ -230,6 +264,7 @@ static int apply_word(const char *word, struct setting *setting)
         return 0;
     switch (*word) {
     case 'g': gptq->target.grid.group = (size_t)number; return 1;
+    case 'w': setting->correct = 0.01f * (float)number; return 1;
     case 'd': setting->damping = 0.001 * (double)number; return 1;
     case 'c': gptq->candidates = (int)number; return 1;
     case 's': gptq->step = 0.01f * (float)number; return 1;
@@ -263,20 +298,26 @@ static struct setting setting_of(const char *words)
 static void solve(const struct layer *layer, const struct setting *setting,
                   struct pare_gptq_report *report)
 {
-    const struct pare_quant_rows rows = {layer->W, layer->N, layer->K, 0};
     const struct pare_factor_options options = {
         .order = setting->order,
         .group = pare_target_group(&setting->gptq.target, layer->K),
         .damping = setting->damping};
     struct pare_factor factor;
+    float *V = setting->correct > 0 ? floats(layer->N * layer->K) : NULL;
+    const struct pare_quant_rows rows = {V ? V : layer->W, layer->N, layer->K, 0};
     must(pare_factor_init(&factor, setting->rtn ? NULL : &layer->gram, layer->K, &options,
                           &scratch, &error),
          &error);
+    if (V)
+        must(pare_quant_correct(&factor, &layer->cross, layer->W, layer->N,
+                                setting->correct, V, &scratch, &error),
+             &error);
     *report = (struct pare_gptq_report){0};
     must(pare_gptq(&rows, &factor, &setting->gptq, layer->Q, NULL, report, &scratch,
                    &error),
          &error);
     pare_factor_free(&factor);
+    free(V);
 }
 
 static int rounds = 3;
@@ -329,6 +370,7 @@ int main(int argc, char **argv)
     struct layer layer = {0};
     const char *folder = NULL, *from = NULL;
     long seed = 0;
+    int astray = 0;
     pare_set_threads(1);
     if (argc < 2 || sscanf(argv[1], "%zux%zu", &layer.N, &layer.K) != 2)
         return 2;
@@ -341,11 +383,13 @@ int main(int argc, char **argv)
             seed = strtol(argv[i + 1], NULL, 10);
         if (!strcmp(argv[i], "--dump"))
             folder = argv[i + 1];
-        if (!strcmp(argv[i], "--load"))
+        if (!strcmp(argv[i], "--load") || !strcmp(argv[i], "--astray"))
             from = argv[i + 1];
+        if (!strcmp(argv[i], "--astray"))
+            astray = 1;
     }
     if (from)
-        load_layer(&layer, from);
+        load_layer(&layer, from, astray);
     else
         make_layer(&layer, seed);
     layer.Q = floats(layer.N * layer.K);
