@@ -241,6 +241,7 @@ static int apply_word(const char *word, struct setting *setting)
 {
     static const char *const searches[] = {"range", "squares", "norm", "cost", "sweep"};
     static const char *const orders[] = {"natural", "groups", "all"};
+    static const enum pare_dtype types[] = {PARE_Q8_0, PARE_Q4_0, PARE_Q4_1, PARE_I8};
     struct pare_gptq_options *gptq = &setting->gptq;
     const char *digits = word + (*word >= 'a');
     const long number = strtol(digits, NULL, 10);
@@ -250,6 +251,12 @@ static int apply_word(const char *word, struct setting *setting)
     for (int i = 0; i < 3; i++)
         if (!strcmp(word, orders[i]))
             return setting->order = (enum pare_order)i, 1;
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(word, pare_dtype_name(types[i]))) {
+            gptq->target =
+                (struct pare_target){.kind = PARE_TARGET_TYPE, .type = types[i]};
+            return 1;
+        }
     if (!strcmp(word, "published"))
         return gptq->target.kind = PARE_TARGET_PUBLISHED, 1;
     if (!strcmp(word, "asym"))
