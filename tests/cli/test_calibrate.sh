@@ -89,10 +89,24 @@ check 0 - quantize -q -s int4 --calibration plain.txt --samples 20 -o y.gguf \
 check 2 "plain.txt has 60 sentences, fewer than the 61 of --samples" \
     quantize -s int4 --calibration plain.txt --samples 61 -o x.gguf
 
-# Inputs that are always the same are told apart from a mistake by --strict.
+# Moments of too few different inputs: counted, or an error.
 yes 'the film .' | head -60 >same.txt
 check 0 - quantize -q -s int8 --calibration same.txt -o y.gguf --json y.json
 grep -qF '"escalations":	0' y.json || fail "no escalations in y.json"
+check 0 "more damping" quantize -s int8 --calibration same.txt --damping 0 -o y.gguf \
+    --json y.json -v
+grep -qE '"escalations":	[1-9]' y.json || fail "damping 0 was enough"
+check 3 "tensor blk.0.attn_k.weight: the second moments of the inputs are singular: damping had to be raised to 0.01; give more calibration samples" \
+    quantize -s int8 --calibration same.txt --damping 0 --strict -o x.gguf
+
+# A layer sees what the written codes before it compute: the same in two steps.
+content() { pare-inspect "$1" | grep '^content'; }
+check 0 - quantize -q -s int3 --group-size 0 --calibration plain.txt -o once.gguf
+check 0 - quantize -q -s int3 --group-size 0 --calibration plain.txt -o half.gguf \
+    --skip cls.weight
+check 0 - pare-quantize -q half.gguf -s int3 --group-size 0 --calibration plain.txt \
+    -o twice.gguf --skip 'blk.*' --skip '*embd*'
+[ "$(content once.gguf)" = "$(content twice.gguf)" ] || fail "two steps make another file"
 
 # Options without a use.
 check 2 "--solver gptq needs text: --calibration FILE" quantize -s int4 --solver gptq -o x.gguf
