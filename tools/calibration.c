@@ -13,8 +13,8 @@ static size_t length_of(const struct pare_examples *examples, size_t i)
 static enum pare_status tokenize(struct pare_cli *cli,
                                  const struct calibration_options *o,
                                  const struct pare_meta *meta,
-                                 const struct pare_config *config, struct calibration *c,
-                                 struct pare_error *err)
+                                 const struct pare_config *config,
+                                 struct train_data *data, struct pare_error *err)
 {
     struct pare_tokenizer *tokenizer;
     PARE_TRY(pare_tokenizer_from_meta(meta, &tokenizer, err));
@@ -25,16 +25,16 @@ static enum pare_status tokenize(struct pare_cli *cli,
     const size_t longest = o->length && (uint32_t)o->length < config->positions
                                ? (size_t)o->length
                                : config->positions;
-    enum pare_status status = train_data_tokenize(cli, tokenizer, longest, &c->data, err);
+    enum pare_status status = train_data_tokenize(cli, tokenizer, longest, data, err);
     pare_tokenizer_free(tokenizer);
     return status;
 }
 
 static enum pare_status choose(struct pare_cli *cli, const struct calibration_options *o,
-                               size_t samples, struct calibration *c, uint32_t **order,
-                               struct pare_error *err)
+                               const struct pare_examples *examples, size_t samples,
+                               struct calibration *c, uint32_t **order,
+                               struct pare_arena *arena, struct pare_error *err)
 {
-    const struct pare_examples *examples = &c->data.examples;
     uint32_t *work;
     if ((size_t)o->samples > examples->count)
         return pare_fail(err, PARE_ERR_USAGE,
@@ -43,17 +43,17 @@ static enum pare_status choose(struct pare_cli *cli, const struct calibration_op
     c->samples = o->samples ? (size_t)o->samples : samples;
     if (c->samples > examples->count)
         c->samples = examples->count;
-    PARE_TRY(pare_arena_alloc(&c->arena, order, examples->count, sizeof **order, err));
-    PARE_TRY(pare_arena_alloc(&c->arena, &work, examples->count, sizeof *work, err));
+    PARE_TRY(pare_arena_alloc(arena, order, examples->count, sizeof **order, err));
+    PARE_TRY(pare_arena_alloc(arena, &work, examples->count, sizeof *work, err));
     pare_examples_order(examples, cli->seed, 0, 1, 1, *order, work);
     return PARE_OK;
 }
 
 /* The batch of samples first .. end, whose ids are behind each other. */
-static enum pare_status add_batch(struct calibration *c, const uint32_t *order,
+static enum pare_status add_batch(const struct pare_examples *examples,
+                                  struct calibration *c, const uint32_t *order,
                                   size_t first, size_t end, struct pare_error *err)
 {
-    const struct pare_examples *examples = &c->data.examples;
     uint32_t *starts;
     int32_t *ids;
     size_t tokens = 0;
@@ -74,19 +74,19 @@ static enum pare_status add_batch(struct calibration *c, const uint32_t *order,
     return PARE_OK;
 }
 
-static enum pare_status cut(struct calibration *c, const uint32_t *order,
-                            struct pare_error *err)
+static enum pare_status cut(const struct pare_examples *examples, struct calibration *c,
+                            const uint32_t *order, struct pare_error *err)
 {
     PARE_TRY(
         pare_arena_alloc(&c->arena, &c->batches, c->samples, sizeof *c->batches, err));
     for (size_t first = 0, end; first < c->samples; first = end) {
-        size_t tokens = length_of(&c->data.examples, order[first]);
+        size_t tokens = length_of(examples, order[first]);
         for (end = first + 1; end < c->samples; end++) {
-            tokens += length_of(&c->data.examples, order[end]);
+            tokens += length_of(examples, order[end]);
             if (tokens > BATCH_TOKENS)
                 break;
         }
-        PARE_TRY(add_batch(c, order, first, end, err));
+        PARE_TRY(add_batch(examples, c, order, first, end, err));
     }
     return PARE_OK;
 }
@@ -97,18 +97,26 @@ enum pare_status calibration_read(struct pare_cli *cli,
                                   const struct pare_config *config, size_t samples,
                                   struct calibration *c, struct pare_error *err)
 {
+    struct train_data data;
+    struct pare_arena arena = {0};
     uint32_t *order;
+    enum pare_status status;
     *c = (struct calibration){0};
-    PARE_TRY(train_data_read_unlabelled(o->file, &c->data, err));
-    PARE_TRY(tokenize(cli, o, meta, config, c, err));
-    PARE_TRY(pare_examples_check(&c->data.examples, config, 1, o->file, err));
-    PARE_TRY(choose(cli, o, samples, c, &order, err));
-    return cut(c, order, err);
+    PARE_TRY_OUT(train_data_read_unlabelled(o->file, &data, err));
+    PARE_TRY_OUT(tokenize(cli, o, meta, config, &data, err));
+    PARE_TRY_OUT(pare_examples_check(&data.examples, config, 1, o->file, err));
+    PARE_TRY_OUT(choose(cli, o, &data.examples, samples, c, &order, &arena, err));
+    c->sentences = data.examples.count;
+    memcpy(c->sha256, data.text.sha256, sizeof c->sha256);
+    status = cut(&data.examples, c, order, err);
+out:
+    pare_arena_free(&arena);
+    train_data_free(&data);
+    return status;
 }
 
 void calibration_free(struct calibration *c)
 {
-    train_data_free(&c->data);
     pare_arena_free(&c->arena);
     *c = (struct calibration){0};
 }
@@ -118,7 +126,7 @@ int calibration_history(const struct calibration *c, const struct calibration_op
 {
     char digits[24];
     snprintf(digits, sizeof digits, "%llu", (unsigned long long)seed);
-    return cJSON_AddStringToObject(json, "calibration_sha256", c->data.text.sha256) &&
+    return cJSON_AddStringToObject(json, "calibration_sha256", c->sha256) &&
            cJSON_AddNumberToObject(json, "samples", (double)c->samples) &&
            (!o->length || cJSON_AddNumberToObject(json, "length", o->length)) &&
            cJSON_AddNumberToObject(json, "tokens", (double)c->tokens) &&

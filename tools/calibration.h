@@ -23,11 +23,12 @@ struct calibration_options {
                      "tokens of a sentence, at most; 0: as many as the model takes")
 
 struct calibration { /* all zero: none */
-    struct train_data data;
     struct pare_batch *batches;
     size_t n_batches;
+    size_t sentences;       /* of the file */
     size_t samples, tokens; /* of all batches */
     size_t longest;         /* tokens of the largest batch */
+    char sha256[65];        /* of the file */
     struct pare_arena arena;
 };
 

@@ -86,7 +86,7 @@ static enum pare_status check_rows(const struct quantize_work *w,
 static enum pare_status read_text(struct quantize_work *w, struct pare_arena *arena)
 {
     const struct calibration_options *o = &w->o->calibration;
-    struct calibration *c = &w->calibration;
+    const struct calibration *c = &w->calibration;
     struct site_list list;
     PARE_TRY(list_sites(w, arena, &list));
     if (!list.count)
@@ -94,9 +94,9 @@ static enum pare_status read_text(struct quantize_work *w, struct pare_arena *ar
                          "--calibration has no use: no matrix in the blocks or the head "
                          "is to become codes");
     PARE_TRY(calibration_read(w->cli, o, &w->stored.ckpt->meta, &w->stored.config,
-                              default_samples(&list), c, w->err));
+                              default_samples(&list), &w->calibration, w->err));
     pare_cli_info(w->cli, "%s: %zu of %zu sentences, %zu tokens", o->file, c->samples,
-                  c->data.text.count, c->tokens);
+                  c->sentences, c->tokens);
     return check_rows(w, &list);
 }
 
@@ -123,61 +123,78 @@ enum pare_status quantize_prepare(struct quantize_work *w)
 
 struct costs {
     uint64_t hidden, moments, block, solver, batch;
+    uint64_t pairs;  /* inputs that the original weights make, of the part */
     double products; /* multiplications and additions in pairs */
 };
 
-/* The largest part's weights, packed beside their codes; the second moments of the inputs
- * of a part; the solver's matrices. */
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* A matrix: packed and as codes; the factor, what the sweep needs; their arithmetic. */
+static void add_matrix(const struct quantize_work *w, const struct pare_walk_site *site,
+                       size_t slot, uint64_t *block, struct costs *c)
+{
+    const struct solver_options *o = &w->o->solver;
+    const int both = o->correct > 0, passes = (o->sequential ? 5 : 2) * (1 + both);
+    const uint64_t K = site->K, N = w->stored.plan.slots[slot].shape[0];
+    const double rows =
+        (double)(site->first ? w->calibration.samples : w->calibration.tokens);
+    struct pare_target target;
+    *block += N * K * sizeof(float) * (uint64_t)(1 + both) + w->items[slot].bytes;
+    c->products += rows * (double)N * (double)K * passes;
+    if (!quantize_target(w, slot, &target))
+        return;
+    /* Weights, what they become, the sweep's sums and codes; to correct, the moments as
+     * float, the aim and the change. */
+    const uint64_t solver =
+        K * K * sizeof(float) * (uint64_t)(1 + both) + N * K * (uint64_t)(both ? 21 : 13);
+    c->solver = larger(c->solver, solver);
+    c->products += (1.5 + 2 * both) * (double)N * (double)K * (double)K;
+}
+
 static void add_part(const struct quantize_work *w, const struct pare_walk_site *sites,
                      int n, struct costs *c)
 {
-    const struct pare_plan *plan = &w->stored.plan;
+    const struct solver_options *o = &w->o->solver;
+    const int both = o->correct > 0;
     uint64_t block = 0, moments = 0;
     for (int s = 0; s < n; s++) {
         const uint64_t K = sites[s].K;
-        const double rows =
-            (double)(sites[s].first ? w->calibration.samples : w->calibration.tokens);
-        const int passes = w->o->solver.sequential ? PARE_WALK_SITES : 2;
+        const double size = (double)K * (double)K;
+        const size_t rows =
+            sites[s].first ? w->calibration.samples : w->calibration.tokens;
         struct pare_target target;
         int wanted = 0;
         for (int i = 0; i < sites[s].n_slots; i++) {
-            const size_t slot = sites[s].slots[i];
-            const uint64_t N = plan->slots[slot].shape[0];
-            block += N * K * sizeof(float) + w->items[slot].bytes;
-            c->products += rows * (double)N * (double)K * passes;
-            if (!quantize_target(w, slot, &target))
-                continue;
-            wanted = 1;
-            /* The factor; weights, their values as stored, the sweep's sums and codes. */
-            const uint64_t solver = K * K * sizeof(float) + N * K * 13;
-            c->solver = solver > c->solver ? solver : c->solver;
-            c->products += 1.5 * (double)N * (double)K * (double)K;
+            add_matrix(w, &sites[s], sites[s].slots[i], &block, c);
+            wanted |= quantize_target(w, sites[s].slots[i], &target);
         }
         if (!wanted)
             continue;
-        const uint64_t bytes = pare_gram_bytes(K);
-        moments = w->o->solver.sequential && bytes < moments ? moments
-                  : w->o->solver.sequential                  ? bytes
-                                                             : moments + bytes;
-        c->products +=
-            rows * (double)K * (double)K / 2 + (double)K * (double)K * (double)K;
+        const uint64_t bytes = pare_gram_bytes(K) + (both ? K * K * sizeof(double) : 0);
+        moments = o->sequential ? larger(moments, bytes) : moments + bytes;
+        c->products += (double)rows * size * (0.5 + both) + size * (double)K;
+        c->pairs += both ? w->calibration.longest * K * 2 * sizeof(float) : 0;
     }
-    c->block = block > c->block ? block : c->block;
-    c->moments = moments > c->moments ? moments : c->moments;
+    c->block = larger(c->block, block);
+    c->moments = larger(c->moments, moments);
+    c->batch = larger(c->batch, c->pairs);
+    c->pairs = 0;
 }
 
 static struct costs add_costs(const struct quantize_work *w)
 {
     const struct pare_config *config = &w->stored.config;
     const uint64_t C = config->hidden, F = config->ffn;
-    struct costs c = {
-        .hidden = w->calibration.tokens * C * sizeof(float),
-        .batch = w->calibration.longest * (7 * C + F) * sizeof(float),
-    };
+    const uint64_t streams = w->o->solver.correct > 0 ? 2 : 1;
+    struct costs c = {.hidden = streams * w->calibration.tokens * C * sizeof(float)};
     for (int part = 0; part <= (int)config->layers; part++) {
         struct pare_walk_site sites[PARE_WALK_SITES];
         add_part(w, sites, pare_walk_sites(config, &w->stored.plan, part, sites), &c);
     }
+    c.batch += streams * w->calibration.longest * (7 * C + F) * sizeof(float);
     return c;
 }
 
@@ -208,15 +225,20 @@ out:
 enum pare_status quantize_costs(const struct quantize_work *w)
 {
     const struct costs c = add_costs(w);
+    char text[7][24];
+    uint64_t input = 0;
     double pair;
-    char text[5][24];
+    for (size_t i = 0; i < w->stored.ckpt->n_tensors; i++)
+        input += w->stored.ckpt->tensors[i].bytes;
     PARE_TRY(time_product(&pair, w->err));
     printf(
         "memory: about %s (hidden states %s, second moments %s, a block %s, the solver "
-        "%s), and the container's pages\n",
+        "%s, a batch %s),\n"
+        "        and, as long as nobody else wants it, %s of the container\n",
         pare_cli_bytes(c.hidden + c.moments + c.block + c.solver + c.batch, text[0]),
         pare_cli_bytes(c.hidden, text[1]), pare_cli_bytes(c.moments, text[2]),
-        pare_cli_bytes(c.block, text[3]), pare_cli_bytes(c.solver, text[4]));
+        pare_cli_bytes(c.block, text[3]), pare_cli_bytes(c.solver, text[4]),
+        pare_cli_bytes(c.batch, text[5]), pare_cli_bytes(input, text[6]));
     printf("time: about %.1f s\n", 1.5 * c.products * pair);
     return PARE_OK;
 }
