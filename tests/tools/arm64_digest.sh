@@ -13,7 +13,7 @@ for source in runtime/kernels/*.c runtime/tensor/*.c runtime/base/alloc.c \
     runtime/base/arena.c runtime/base/error.c runtime/base/parallel.c \
     tests/support/kernel_cases.c tests/tools/kernel_digest.c; do
     case $source in
-    *_avx*) continue ;;
+    *_avx* | *_amx*) continue ;;
     *_neondot.c) tier="-O3 -march=armv8.2-a+dotprod" ;;
     *_neon.c) tier="-O3" ;;
     *) tier="-O2" ;;
