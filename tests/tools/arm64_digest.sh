@@ -1,7 +1,7 @@
 #!/bin/sh
-# arm64_digest.sh [BUILD_FOLDER]: builds kernel_digest for 64-bit ARM, runs it under
-# qemu-user for each ARM tier, and compares with the native BUILD_FOLDER/tests/kernel_digest
-# when that exists. Needs gcc-aarch64-linux-gnu and qemu-user-static.
+# arm64_digest.sh [BUILD_FOLDER]: builds kernel_digest and solver_digest for 64-bit ARM,
+# runs them under qemu-user for each ARM tier, and compares with the native ones of
+# BUILD_FOLDER/tests when there are any. Needs gcc-aarch64-linux-gnu and qemu-user-static.
 set -eu
 cd "$(dirname "$0")/../.."
 native=${1:-}
@@ -11,7 +11,9 @@ cc=${ARM64_CC:-aarch64-linux-gnu-gcc}
 flags="-ffp-contract=off -fno-math-errno -fopenmp -D_GNU_SOURCE -I."
 for source in runtime/kernels/*.c runtime/tensor/*.c runtime/base/alloc.c \
     runtime/base/arena.c runtime/base/error.c runtime/base/parallel.c \
-    tests/support/kernel_cases.c tests/tools/kernel_digest.c; do
+    libquant/correct.c libquant/factor.c libquant/fit.c libquant/gptq.c libquant/grid.c \
+    libquant/rtn.c libquant/sweep.c libquant/target.c \
+    tests/support/kernel_cases.c tests/support/solver_problem.c; do
     case $source in
     *_avx* | *_amx*) continue ;;
     *_neondot.c) tier="-O3 -march=armv8.2-a+dotprod" ;;
@@ -21,16 +23,23 @@ for source in runtime/kernels/*.c runtime/tensor/*.c runtime/base/alloc.c \
     # shellcheck disable=SC2086
     $cc $flags $tier -c "$source" -o "$work/$(echo "$source" | tr / _).o"
 done
-$cc -fopenmp -static -Wl,--no-warnings "$work"/*.o -lm -o "$work/digest"
 status=0
-for tier in scalar neon neondot; do
-    qemu-aarch64-static -cpu max "$work/digest" $tier >"$work/$tier.txt"
+for program in kernel_digest solver_digest; do
+    # shellcheck disable=SC2086
+    $cc $flags -O2 -static -Wl,--no-warnings "tests/tools/$program.c" "$work"/*.o -lm \
+        -o "$work/$program"
+    for tier in scalar neon neondot; do
+        qemu-aarch64-static -cpu max "$work/$program" $tier >"$work/$tier.txt"
+    done
+    cmp "$work/scalar.txt" "$work/neon.txt" || status=1
+    cmp "$work/scalar.txt" "$work/neondot.txt" || status=1
+    if [ -n "$native" ]; then
+        "$native/tests/$program" >"$work/native.txt"
+        cmp "$work/native.txt" "$work/neon.txt" || {
+            diff "$work/native.txt" "$work/neon.txt"
+            status=1
+        }
+    fi
+    [ $status = 0 ] && echo "equal: $(wc -l <"$work/neon.txt") digests of $program"
 done
-cmp "$work/scalar.txt" "$work/neon.txt" || status=1
-cmp "$work/scalar.txt" "$work/neondot.txt" || status=1
-if [ -n "$native" ]; then
-    "$native/tests/kernel_digest" >"$work/native.txt"
-    cmp "$work/native.txt" "$work/neon.txt" || { diff "$work/native.txt" "$work/neon.txt"; status=1; }
-fi
-[ $status = 0 ] && echo "equal: $(wc -l <"$work/neon.txt") digests"
 exit $status
