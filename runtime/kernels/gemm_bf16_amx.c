@@ -6,7 +6,7 @@
  * the unit of packing is a vector of 16 pairs (k, k + 1): of one row it is a row of A, of
  * 16 rows it is a row of B; the two are each other's transpose.
  */
-#if !defined(__AVX512BF16__) || !defined(__AMX_BF16__)
+#if !defined(__AVX512BF16__) || !(defined(__AMX_BF16__) || defined(__AMXBF16__))
 #error "this file needs -mavx512bf16 -mamx-bf16"
 #endif
 
