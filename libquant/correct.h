@@ -21,6 +21,10 @@
 extern "C" {
 #endif
 
+/* What a correction learns from samples is less certain than what rounding costs: a
+ * factor of its own with this damping measured best (docs/RESULTS.md). */
+#define PARE_CORRECT_DAMPING 0.1
+
 /* out[N, K] = W + strength W C H^-1 with the damped H of the factor; W for a factor that
  * is the fallback. strength 1 is the whole way; less of it trusts few samples less. In
  * parallel; the same bits for any number of threads. */

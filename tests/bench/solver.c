@@ -212,6 +212,7 @@ struct setting {
     enum pare_order order;
     double damping;
     float correct; /* strength */
+    double ridge;  /* damping of the correction */
     struct pare_gptq_options gptq;
 };
 
@@ -272,6 +273,7 @@ static int apply_word(const char *word, struct setting *setting)
     switch (*word) {
     case 'g': gptq->target.grid.group = (size_t)number; return 1;
     case 'w': setting->correct = 0.01f * (float)number; return 1;
+    case 'r': setting->ridge = 0.001 * (double)number; return 1;
     case 'd': setting->damping = 0.001 * (double)number; return 1;
     case 'c': gptq->candidates = (int)number; return 1;
     case 's': gptq->step = 0.01f * (float)number; return 1;
@@ -297,28 +299,43 @@ static struct setting setting_of(const char *words)
     apply_words(words, &setting);
     setting = (struct setting){.order = pare_gptq_default_order(&setting.gptq.target),
                                .damping = PARE_DAMPING,
+                               .ridge = PARE_CORRECT_DAMPING,
                                .gptq = pare_gptq_defaults(&setting.gptq.target)};
     apply_words(words, &setting);
     return setting;
 }
 
-static void solve(const struct layer *layer, const struct setting *setting,
-                  struct pare_gptq_report *report)
+static struct pare_factor factor_of(const struct layer *layer,
+                                    const struct setting *setting, double damping)
 {
     const struct pare_factor_options options = {
         .order = setting->order,
         .group = pare_target_group(&setting->gptq.target, layer->K),
-        .damping = setting->damping};
+        .damping = damping};
     struct pare_factor factor;
-    float *V = setting->correct > 0 ? floats(layer->N * layer->K) : NULL;
-    const struct pare_quant_rows rows = {V ? V : layer->W, layer->N, layer->K, 0};
     must(pare_factor_init(&factor, setting->rtn ? NULL : &layer->gram, layer->K, &options,
                           &scratch, &error),
          &error);
-    if (V)
-        must(pare_quant_correct(&factor, &layer->cross, layer->W, layer->N,
-                                setting->correct, V, &scratch, &error),
-             &error);
+    return factor;
+}
+
+static float *corrected(const struct layer *layer, const struct setting *setting)
+{
+    struct pare_factor factor = factor_of(layer, setting, setting->ridge);
+    float *V = floats(layer->N * layer->K);
+    must(pare_quant_correct(&factor, &layer->cross, layer->W, layer->N, setting->correct,
+                            V, &scratch, &error),
+         &error);
+    pare_factor_free(&factor);
+    return V;
+}
+
+static void solve(const struct layer *layer, const struct setting *setting,
+                  struct pare_gptq_report *report)
+{
+    float *V = setting->correct > 0 ? corrected(layer, setting) : NULL;
+    const struct pare_quant_rows rows = {V ? V : layer->W, layer->N, layer->K, 0};
+    struct pare_factor factor = factor_of(layer, setting, setting->damping);
     *report = (struct pare_gptq_report){0};
     must(pare_gptq(&rows, &factor, &setting->gptq, layer->Q, NULL, report, &scratch,
                    &error),
