@@ -5,7 +5,8 @@ const char *const solver_orders[] = {"auto", "off", "groups", "all", NULL};
 
 struct solver_options solver_options_default(void)
 {
-    return (struct solver_options){.solver = -1, .damping = PARE_DAMPING};
+    return (struct solver_options){
+        .solver = -1, .damping = PARE_DAMPING, .correct = 0.25};
 }
 
 static int differ(double a, double b)

@@ -33,7 +33,7 @@ tr -d '\t\n' <g.json | tr '{' '\n' | grep output_error >solved
 [ "$(wc -l <solved)" -eq 7 ] || fail "$(wc -l <solved) matrices were solved for, not 7"
 sed 's/.*"output_error":\([^,]*\),"output_error_rtn":\([^,]*\),.*/\1 \2/' solved |
     awk '!($1 + 0 < $2 + 0) { bad = 1 } END { exit bad }' || fail "rounding did better"
-check 0 '"solver":"gptq","act_order":"auto","damping":0.01,"calibration_sha256":"' \
+check 0 '"solver":"gptq","act_order":"auto","damping":0.01,"correct":0.25,"calibration_sha256":"' \
     pare-inspect g.gguf
 check 0 '"samples":60,"tokens":660,"seed":"0"' pare-inspect g.gguf
 check 0 "$(sha256sum <plain.txt | cut -c 1-64)" pare-inspect g.gguf
@@ -58,7 +58,7 @@ check 0 '"samples":60,"length":9,"tokens":540' pare-inspect l.gguf
 # Every format a solver fills, the same for any number of threads and any tier; and a
 # matrix that no solver is for is rounded.
 for scheme in int8 q8_0 q4_1 q4_0 int6 int5 int4 int3 int2 ternary; do
-    for options in "--act-order off --correct 0.5" "--act-order groups --sequential" ""; do
+    for options in "--act-order off --correct 0" "--act-order groups --sequential" ""; do
         check 0 - quantize -q -s $scheme --calibration plain.txt -o one.gguf $options \
             --override 'blk.0.ffn_down*=bf16' --embeddings q8_0 --threads 1
         for threads in 2 3 7; do
@@ -101,10 +101,10 @@ check 3 "tensor blk.0.attn_k.weight: the second moments of the inputs are singul
 
 # A layer sees what the written codes before it compute: the same in two steps.
 content() { pare-inspect "$1" | grep '^content'; }
-check 0 - quantize -q -s int3 --group-size 0 --calibration plain.txt -o once.gguf
-check 0 - quantize -q -s int3 --group-size 0 --calibration plain.txt -o half.gguf \
+check 0 - quantize -q -s int3 --group-size 0 --calibration plain.txt --correct 0 -o once.gguf
+check 0 - quantize -q -s int3 --group-size 0 --calibration plain.txt --correct 0 -o half.gguf \
     --skip cls.weight
-check 0 - pare-quantize -q half.gguf -s int3 --group-size 0 --calibration plain.txt \
+check 0 - pare-quantize -q half.gguf -s int3 --group-size 0 --calibration plain.txt --correct 0 \
     -o twice.gguf --skip 'blk.*' --skip '*embd*'
 [ "$(content once.gguf)" = "$(content twice.gguf)" ] || fail "two steps make another file"
 
