@@ -6,28 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "runtime/base/parallel.h"
 #include "runtime/tensor/gemm.h"
 #include "runtime/tensor/linear.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/peak.h"
-
-static double now(void)
-{
-    struct timespec t;
-    /* One thread: processor time, which other work on the machine does not enter. */
-    clock_gettime(pare_threads() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void must(enum pare_status status, const struct pare_error *err)
-{
-    if (status) {
-        fprintf(stderr, "%s\n", err->message);
-        exit((int)status);
-    }
-}
 
 static void *memory(struct pare_arena *arena, size_t bytes)
 {

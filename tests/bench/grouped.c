@@ -5,11 +5,10 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include "runtime/base/parallel.h"
 #include "runtime/base/rng.h"
 #include "runtime/tensor/linear.h"
+#include "tests/bench/bench.h"
 
 static const struct form {
     const char *name;
@@ -21,22 +20,6 @@ static const struct form {
 #define FORMS (sizeof forms / sizeof *forms)
 #define MOST_LAYERS 64
 #define ROUNDS 15
-
-/* One thread: its processor time, so that other work on the machine counts less. */
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(pare_threads() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void must(enum pare_status status, const struct pare_error *err)
-{
-    if (status) {
-        fprintf(stderr, "%s\n", err->message);
-        exit((int)status);
-    }
-}
 
 static void *memory(struct pare_arena *arena, size_t bytes)
 {

@@ -15,30 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "libquant/correct.h"
 #include "libquant/gptq.h"
-#include "runtime/base/parallel.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/layers.h"
 
 #define TOKENS 16384
 #define BATCH 1024
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(pare_threads() == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void must(enum pare_status status, const struct pare_error *err)
-{
-    if (status) {
-        fprintf(stderr, "%s\n", err->message);
-        exit((int)status);
-    }
-}
 
 static float *floats(size_t n)
 {
