@@ -7,8 +7,8 @@
 #include <arm_neon.h>
 
 #include "runtime/kernels/grouped_pack.h"
+#include "runtime/kernels/grouped_run.h"
 #include "runtime/kernels/tiers.h"
-#include "runtime/kernels/tile.h"
 
 #define MR 6
 #define NR 4
@@ -127,19 +127,7 @@ ALWAYS_INLINE void grouped_tile(const int m, const int width,
     }
 }
 
-static void grouped_6x4_neon(const struct pare_grouped *shape, const void *a,
-                             const void *b, float *y, size_t ldy, int m,
-                             struct pare_ahead ahead)
-{
-#define CALL2(m) grouped_tile(m, 2, shape, a, b, y, ldy, ahead)
-#define CALL4(m) grouped_tile(m, 4, shape, a, b, y, ldy, ahead)
-#define CALL8(m) grouped_tile(m, 8, shape, a, b, y, ldy, ahead)
-    switch (shape->width) {
-    case 2: FOR_HEIGHT_UP_TO_6(m, CALL2) break;
-    case 4: FOR_HEIGHT_UP_TO_6(m, CALL4) break;
-    default: FOR_HEIGHT_UP_TO_6(m, CALL8) break;
-    }
-}
+DEFINE_GROUPED_RUN(grouped_6x4_neon, FOR_HEIGHT_UP_TO_6)
 
 const struct pare_gemm_grouped pare_gemm_grouped_neon = {.name = "grouped_6x4_neon",
                                                          .mr = MR,
