@@ -5,6 +5,7 @@
 
 #include "libdistill/trainer.h"
 #include "runtime/base/interrupt.h"
+#include "runtime/base/parallel.h"
 #include "runtime/base/sha256.h"
 #include "tests/support/toy_training.h"
 
@@ -194,6 +195,24 @@ static inline struct outcome run_well(const struct pare_train_options *options)
     struct outcome outcome = run(options, 0);
     cr_assert_eq(outcome.status, PARE_OK, "%s", outcome.error.message);
     return outcome;
+}
+
+/* The same bytes on any number of threads, of a model wide enough to be cut. */
+static inline void run_on_any_threads(const struct pare_train_options *options)
+{
+    struct pare_config config = config_of_task();
+    config.hidden = 132;
+    config.ffn = 260;
+    static const int threads[] = {1, 2, 3, 7};
+    char expected[65] = "";
+    for (size_t i = 0; i < 4; i++) {
+        pare_set_threads(threads[i]);
+        struct outcome outcome = run_with(&config, options, 0, 0);
+        cr_assert_eq(outcome.status, PARE_OK, "%s", outcome.error.message);
+        if (i == 0)
+            memcpy(expected, outcome.sha, sizeof expected);
+        cr_assert_str_eq(outcome.sha, expected, "%d threads", threads[i]);
+    }
 }
 
 #endif

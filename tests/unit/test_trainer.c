@@ -29,23 +29,11 @@ Test(trainer, learns_the_task)
 
 Test(trainer, bytes_do_not_depend_on_threads)
 {
-    struct pare_config config = config_of_task();
-    config.hidden = 132;
-    config.ffn = 260;
     struct pare_train_options options = options_of_task();
     options.epochs = 1;
     options.lr = 1e-3;
     options.bucket = 3;
-    static const int threads[] = {1, 2, 3, 7};
-    char expected[65] = "";
-    for (size_t i = 0; i < 4; i++) {
-        pare_set_threads(threads[i]);
-        struct outcome outcome = run_with(&config, &options, 0, 0);
-        cr_assert_eq(outcome.status, PARE_OK, "%s", outcome.error.message);
-        if (i == 0)
-            memcpy(expected, outcome.sha, sizeof expected);
-        cr_assert_str_eq(outcome.sha, expected, "%d threads", threads[i]);
-    }
+    run_on_any_threads(&options);
 }
 
 Test(trainer, learns_the_task_in_bfloat16_too)
