@@ -22,7 +22,8 @@ extern "C" {
 #endif
 
 /* What a correction learns from samples is less certain than what rounding costs: a
- * factor of its own with this damping measured best (docs/RESULTS.md). */
+ * factor of its own with this damping measured best on single layers; through whole
+ * models it made no difference to the factor of the sweep (docs/RESULTS.md). */
 #define PARE_CORRECT_DAMPING 0.1
 
 /* out[N, K] = W + strength W C H^-1 with the damped H of the factor; W for a factor that
