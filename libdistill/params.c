@@ -231,8 +231,14 @@ struct decode_rows {
 static void decode_tile(void *context, size_t begin, size_t end)
 {
     const struct decode_rows *d = context;
-    for (size_t n = begin; n < end; n++)
-        pare_weight_row(d->weight, n, d->out + n * d->weight->K);
+    const size_t K = d->weight->K;
+    const float *by = d->weight->input_scale;
+    for (size_t n = begin; n < end; n++) {
+        float *row = d->out + n * K;
+        pare_weight_row(d->weight, n, row);
+        for (size_t k = 0; by && k < K; k++)
+            row[k] *= by[k];
+    }
 }
 
 static void load_slot(struct pare_params *params, size_t i,

@@ -58,15 +58,26 @@ static int is_beside(const struct pare_ckpt *ckpt, const char *name, const char 
     return weight && weight->type == PARE_I8;
 }
 
-/* Elements of the model that the tensor holds: none for scales and zero points, which are
- * part of the format's overhead. */
+/* Whether it is what some matrix's inputs are multiplied by, or their range. */
+static int is_of_inputs(const struct pare_stored *stored,
+                        const struct pare_tensor *tensor)
+{
+    for (size_t i = 0; stored->input_scales && i < stored->plan.count; i++)
+        if (stored->input_scales[i] == tensor || stored->input_ranges[i] == tensor)
+            return 1;
+    return 0;
+}
+
+/* Elements of the model that the tensor holds: none for scales and zero points and what
+ * is said of inputs, which are part of the format's overhead. */
 static uint64_t parameters_of(const struct inspect_report *r,
                               const struct pare_tensor *tensor)
 {
     char form[PARE_FORM_SIZE];
     if (is_beside(r->ckpt, tensor->name, "_scale", "") ||
         is_beside(r->ckpt, tensor->name, "_scale", "_codes") ||
-        is_beside(r->ckpt, tensor->name, "_zero", "_codes"))
+        is_beside(r->ckpt, tensor->name, "_zero", "_codes") ||
+        (r->runs && is_of_inputs(&r->model, tensor)))
         return 0;
     const struct pare_slot *slot =
         r->runs ? pare_codes_slot(r->ckpt, &r->model.plan, tensor, form) : NULL;

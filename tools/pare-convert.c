@@ -154,6 +154,10 @@ static enum pare_status refuse_quantised(const struct pare_stored *stored,
 {
     for (size_t i = 0; i < stored->plan.count; i++) {
         const struct pare_tensor *tensor = stored->tensors[i];
+        if (stored->input_scales[i])
+            return pare_fail(err, PARE_ERR_INPUT,
+                             "%s: tensor %s: a quantised model is not converted back",
+                             stored->ckpt->path, stored->input_scales[i]->name);
         if (tensor->type == PARE_I8 || pare_dtype_info(tensor->type)->block > 1)
             return pare_fail(err, PARE_ERR_INPUT,
                              "%s: tensor %s is %s: a quantised model is not converted "

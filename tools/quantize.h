@@ -72,6 +72,11 @@ enum pare_status quantize_form_write(const struct quantize_work *w,
 enum pare_status quantize_keep(const struct quantize_work *w, size_t i,
                                struct pare_gguf_writer *writer) PARE_CHECKED;
 
+/* What the container says of the inputs of slot i, behind its own tensors: factors and
+ * range, with the first of the slots that share them. */
+enum pare_status quantize_inputs(const struct quantize_work *w, size_t i,
+                                 struct pare_gguf_writer *writer) PARE_CHECKED;
+
 /* Plans and writes every tensor as its item says; fills `errors`. */
 enum pare_status quantize_tensors(struct quantize_work *work,
                                   struct pare_gguf_writer *writer) PARE_CHECKED;

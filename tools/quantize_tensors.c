@@ -219,6 +219,41 @@ static enum pare_status plan_like(struct pare_gguf_writer *writer,
                   : PARE_OK;
 }
 
+/* What the container says of the inputs of slot i goes along with it: with the first of
+ * the slots that share it. */
+static int is_first(const struct pare_tensor *const *list, size_t i)
+{
+    size_t first = 0;
+    while (list && list[first] != list[i])
+        first++;
+    return list && list[i] && first == i;
+}
+
+static enum pare_status plan_inputs(const struct quantize_work *w, size_t i,
+                                    struct pare_gguf_writer *writer)
+{
+    const struct pare_stored *stored = &w->stored;
+    const struct pare_tensor *const *const lists[] = {stored->input_scales,
+                                                      stored->input_ranges};
+    for (int l = 0; l < 2; l++)
+        if (is_first(lists[l], i))
+            PARE_TRY(plan_like(writer, lists[l][i], lists[l][i]->name, w->err));
+    return PARE_OK;
+}
+
+enum pare_status quantize_inputs(const struct quantize_work *w, size_t i,
+                                 struct pare_gguf_writer *writer)
+{
+    const struct pare_stored *stored = &w->stored;
+    const struct pare_tensor *const *const lists[] = {stored->input_scales,
+                                                      stored->input_ranges};
+    for (int l = 0; l < 2; l++)
+        if (is_first(lists[l], i))
+            PARE_TRY(pare_gguf_writer_data(writer, lists[l][i]->data, lists[l][i]->bytes,
+                                           w->err));
+    return PARE_OK;
+}
+
 static enum pare_status plan_tensor(const struct quantize_work *w, size_t i,
                                     struct pare_gguf_writer *writer)
 {
@@ -254,6 +289,13 @@ static enum pare_status plan_tensor(const struct quantize_work *w, size_t i,
                : PARE_OK;
 }
 
+static enum pare_status plan_slot(const struct quantize_work *w, size_t i,
+                                  struct pare_gguf_writer *writer)
+{
+    PARE_TRY(plan_tensor(w, i, writer));
+    return plan_inputs(w, i, writer);
+}
+
 enum pare_status quantize_keep(const struct quantize_work *w, size_t i,
                                struct pare_gguf_writer *writer)
 {
@@ -273,7 +315,7 @@ enum pare_status quantize_tensors(struct quantize_work *w,
     struct quantize_buffers b = {0};
     enum pare_status status;
     for (size_t i = 0; i < plan->count; i++)
-        PARE_TRY_OUT(plan_tensor(w, i, writer));
+        PARE_TRY_OUT(plan_slot(w, i, writer));
     if (w->calibration.samples)
         return quantize_walk(w, writer);
     PARE_TRY_OUT(quantize_buffers_make(w, &b));
@@ -282,9 +324,11 @@ enum pare_status quantize_tensors(struct quantize_work *w,
                              plan->slots[i].name);
         if (w->items[i].scheme == PARE_SCHEME_KEEP) {
             PARE_TRY_OUT(quantize_keep(w, i, writer));
+            PARE_TRY_OUT(quantize_inputs(w, i, writer));
             continue;
         }
         PARE_TRY_OUT(quantize_matrix(w, i, &b, writer));
+        PARE_TRY_OUT(quantize_inputs(w, i, writer));
         pare_cli_detail(w->cli, "%-32s %-9s error %8.4f %%", plan->slots[i].name,
                         w->items[i].form, 100 * pare_quant_error_relative(&w->errors[i]));
     }

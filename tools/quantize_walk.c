@@ -306,6 +306,7 @@ static enum pare_status end(void *context, int part, struct pare_error *err)
             PARE_TRY(quantize_keep(w, i, s->writer));
         else
             PARE_TRY(quantize_form_write(w, &s->forms[i], s->writer));
+        PARE_TRY(quantize_inputs(w, i, s->writer));
         quantize_form_free(&s->forms[i]);
     }
     return PARE_OK;

@@ -159,18 +159,23 @@ struct pare_kernels {
     /* dx of layer_norm from dy and the saved mean and rstd; dx may be dy. */
     void (*layer_norm_backward)(float *dx, const float *dy, const float *x,
                                 const float *gamma, float mean, float rstd, size_t n);
-    /* Dynamic activation quantisation, asymmetric, one scale and zero point a row:
-     * scale = (max - min) / 255 with the range widened to hold 0,
+    /* Dynamic activation quantisation, asymmetric, one scale and zero point a row. With
+     * x' = x, or x * by element by element when `by` is not NULL:
+     * scale = (max - min) / 255 with the range of x' widened to hold 0,
      * zero = round_half_even(-min * (1 / scale)),
-     * q = clamp(round_half_even(x * (1 / scale) + zero), 0, 255).
+     * q = clamp(round_half_even(x' * (1 / scale) + zero), 0, 255).
      * A row whose range is below 1e-30 counts as zeros: scale 1, zero 0, q 0. A row that
      * holds a NaN or an infinity gets scale NaN, zero 0, q 0: its products are NaN. */
-    void (*quantize_u8)(uint8_t *q, const float *x, size_t n, float *scale,
-                        int32_t *zero);
+    void (*quantize_u8)(uint8_t *q, const float *x, const float *by, size_t n,
+                        float *scale, int32_t *zero);
+    /* The same with a scale (its inverse) and zero point that are given, in one pass.
+     * Returns 0, and q is 0, when an x' is not finite. */
+    int (*quantize_u8_fixed)(uint8_t *q, const float *x, const float *by, size_t n,
+                             float inverse, int32_t zero);
     /* quantize_u8 of each of `groups` groups of `size` elements, on its own; the bytes of
-     * group g begin at q + g * stride. */
-    void (*quantize_u8_groups)(uint8_t *q, size_t stride, const float *x, size_t groups,
-                               size_t size, float *scale, int32_t *zero);
+     * group g begin at q + g * stride, its factors at by + g * size. */
+    void (*quantize_u8_groups)(uint8_t *q, size_t stride, const float *x, const float *by,
+                               size_t groups, size_t size, float *scale, int32_t *zero);
     /* Of each of `groups` groups of `size` elements: the smallest and the largest of them
      * and 0; both are NaN when one is not finite. */
     void (*group_range)(float *min, float *max, const float *x, size_t groups,

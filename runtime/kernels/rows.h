@@ -6,6 +6,7 @@
 #include <float.h>
 
 #include "runtime/kernels/tiers.h"
+#include "runtime/kernels/tile.h"
 #include "runtime/kernels/vec_math.h"
 
 /* Runs `step` for each vector of n elements with `i` its first element and `k` how many
@@ -196,42 +197,68 @@ static inline struct range widened(struct range range, vf v)
                           vf_fma(v, none, range.bad)};
 }
 
-/* The range of n elements and 0, and whether all are finite: bad is 0 then. */
-static inline struct range range_of(const float *x, size_t n)
+/* Element i of a row of inputs, times that of `by` when there is one. */
+#define INPUT(x, by) ((by) ? vf_mul(GET(x), GET(by)) : GET(x))
+
+ALWAYS_INLINE vf input_at(const float *x, const float *by, size_t i)
+{
+    return by ? vf_mul(vf_load(x + i), vf_load(by + i)) : vf_load(x + i);
+}
+
+ALWAYS_INLINE struct range range_from(const float *x, const float *by, size_t n)
 {
     vf none = vf_set(0.0f);
     struct range range1 = {none, none, none}, range2 = range1;
-    size_t pairs = n / (2 * LANES) * (2 * LANES);
+    const size_t pairs = n / (2 * LANES) * (2 * LANES);
     for (size_t i = 0; i < pairs; i += 2 * LANES) {
-        range1 = widened(range1, vf_load(x + i));
-        range2 = widened(range2, vf_load(x + i + LANES));
+        range1 = widened(range1, input_at(x, by, i));
+        range2 = widened(range2, input_at(x, by, i + LANES));
     }
-    const float *rest = x + pairs;
-    EACH_VECTOR(n - pairs, range1 = widened(range1, GET(rest)));
+    const float *rest = x + pairs, *rest_by = by ? by + pairs : NULL;
+    EACH_VECTOR(n - pairs, range1 = widened(range1, INPUT(rest, rest_by)));
     return (struct range){vf_min(range1.min, range2.min), vf_max(range1.max, range2.max),
                           vf_add(range1.bad, range2.bad)};
 }
 
-/* One row, with its scale's inverse and its zero point. */
-static inline void quantize_row(uint8_t *q, const float *x, size_t n, float inverse,
-                                float zero)
+/* The range of n elements and 0, and whether all are finite: bad is 0 then. */
+static inline struct range range_of(const float *x, const float *by, size_t n)
+{
+    return by ? range_from(x, by, n) : range_from(x, NULL, n);
+}
+
+/* Returns a sum that is NaN as soon as one element is not finite. */
+ALWAYS_INLINE vf quantize_from(uint8_t *q, const float *x, const float *by, size_t n,
+                               float inverse, float zero)
 {
     vf vinverse = vf_set(inverse), vzero = vf_set(zero), vtop = vf_set(255.0f);
-    vf none = vf_set(0.0f);
+    vf none = vf_set(0.0f), bad = none;
     vi magic = vf_as_int(vf_set(ROUND_MAGIC));
     EACH_VECTOR(n, {
-        vf t = vf_fma(GET(x), vinverse, vzero);
+        vf input = INPUT(x, by);
+        vf t = vf_fma(input, vinverse, vzero);
+        bad = vf_fma(input, none, bad);
         t = vf_min(vf_max(t, none), vtop);
         t = vf_add(t, vf_set(ROUND_MAGIC));
         vi_store_u8_n(q + i, vi_sub(vf_as_int(t), magic), k);
     });
+    return bad;
 }
 
-static void quantize_u8(uint8_t *q, const float *x, size_t n, float *scale_out,
-                        int32_t *zero_out)
+/* One row, with its scale's inverse and its zero point; all elements are finite. */
+static inline void quantize_row(uint8_t *q, const float *x, const float *by, size_t n,
+                                float inverse, float zero)
+{
+    if (by)
+        (void)quantize_from(q, x, by, n, inverse, zero);
+    else
+        (void)quantize_from(q, x, NULL, n, inverse, zero);
+}
+
+static void quantize_u8(uint8_t *q, const float *x, const float *by, size_t n,
+                        float *scale_out, int32_t *zero_out)
 {
     vf none = vf_set(0.0f);
-    struct range all = range_of(x, n);
+    struct range all = range_of(x, by, n);
     float high = vf_reduce_max(all.max);
     float low = vf_reduce_max(vf_sub(none, all.min)); /* minus the minimum */
     float range = high + low;
@@ -246,22 +273,34 @@ static void quantize_u8(uint8_t *q, const float *x, size_t n, float *scale_out,
     float step = range / 255.0f, inverse = 1.0f / step;
     float shifted = low * inverse + ROUND_MAGIC; /* rounded to an integer */
     float zero = shifted - ROUND_MAGIC;
-    quantize_row(q, x, n, inverse, zero);
+    quantize_row(q, x, by, n, inverse, zero);
     *scale_out = step;
     *zero_out = (int32_t)zero;
+}
+
+static int quantize_u8_fixed(uint8_t *q, const float *x, const float *by, size_t n,
+                             float inverse, int32_t zero)
+{
+    const float from = (float)zero;
+    vf bad = by ? quantize_from(q, x, by, n, inverse, from)
+                : quantize_from(q, x, NULL, n, inverse, from);
+    const int finite = vf_reduce_add(bad) == 0.0f;
+    if (!finite && n)
+        memset(q, 0, n);
+    return finite;
 }
 
 #define BATCH 64 /* groups whose scales are computed together */
 
 /* Scales and zero points of n groups, as quantize_u8 computes those of a row; false when
  * an element is not finite or a range overflows. */
-static inline int fit_groups(const float *x, size_t n, size_t size, float *scale,
-                             float *inverse, float *zero)
+static inline int fit_groups(const float *x, const float *by, size_t n, size_t size,
+                             float *scale, float *inverse, float *zero)
 {
     float *high = scale, *low = zero;
     vf none = vf_set(0.0f), bad = none, magic = vf_set(ROUND_MAGIC);
     for (size_t g = 0; g < n; g++) {
-        struct range all = range_of(x + g * size, size);
+        struct range all = range_of(x + g * size, by ? by + g * size : NULL, size);
         bad = vf_add(bad, all.bad);
         high[g] = vf_reduce_max(all.max);
         low[g] = vf_reduce_max(vf_sub(none, all.min));
@@ -281,21 +320,24 @@ static inline int fit_groups(const float *x, size_t n, size_t size, float *scale
     return vf_reduce_add(bad) == 0.0f;
 }
 
-static void quantize_u8_groups(uint8_t *q, size_t stride, const float *x, size_t groups,
-                               size_t size, float *scale_out, int32_t *zero_out)
+static void quantize_u8_groups(uint8_t *q, size_t stride, const float *x, const float *by,
+                               size_t groups, size_t size, float *scale_out,
+                               int32_t *zero_out)
 {
     float inverse[BATCH], zero[BATCH];
     for (size_t begin = 0; begin < groups; begin += BATCH) {
         size_t n = groups - begin < BATCH ? groups - begin : BATCH;
-        int finite =
-            fit_groups(x + begin * size, n, size, scale_out + begin, inverse, zero);
+        int finite = fit_groups(x + begin * size, by ? by + begin * size : NULL, n, size,
+                                scale_out + begin, inverse, zero);
         for (size_t g = 0; g < n; g++) {
             size_t at = begin + g;
+            const float *factor = by ? by + at * size : NULL;
             zero_out[at] = finite ? (int32_t)zero[g] : 0;
             if (finite)
-                quantize_row(q + at * stride, x + at * size, size, inverse[g], zero[g]);
+                quantize_row(q + at * stride, x + at * size, factor, size, inverse[g],
+                             zero[g]);
             else
-                quantize_u8(q + at * stride, x + at * size, size, scale_out + at,
+                quantize_u8(q + at * stride, x + at * size, factor, size, scale_out + at,
                             zero_out + at);
         }
     }
@@ -305,7 +347,7 @@ static void group_range(float *min, float *max, const float *x, size_t groups,
                         size_t size)
 {
     for (size_t g = 0; g < groups; g++, x += size) {
-        struct range range = range_of(x, size);
+        struct range range = range_of(x, NULL, size);
         float bad = vf_reduce_add(range.bad); /* 0 or NaN */
         max[g] = vf_reduce_max(range.max) + bad;
         min[g] = bad - vf_reduce_max(vf_sub(vf_set(0.0f), range.min));
@@ -510,6 +552,7 @@ const struct pare_kernels ROWS_TABLE = {
     .layer_norm = layer_norm,
     .layer_norm_backward = layer_norm_backward,
     .quantize_u8 = quantize_u8,
+    .quantize_u8_fixed = quantize_u8_fixed,
     .quantize_u8_groups = quantize_u8_groups,
     .group_range = group_range,
     .group_magnitude = group_magnitude,

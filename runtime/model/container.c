@@ -27,6 +27,34 @@ void pare_zero_name(const char *weight_name, char out[PARE_NAME_SIZE + 8])
     snprintf(out, PARE_NAME_SIZE + 8, "%s_zero", weight_name);
 }
 
+static void input_name(const char *weight_name, const char *what,
+                       char out[PARE_INPUT_NAME_SIZE])
+{
+    static const char *const shared[] = {".attn_q.weight", ".attn_k.weight",
+                                         ".attn_v.weight"};
+    size_t length = strlen(weight_name);
+    for (int i = 0; i < 3; i++) {
+        const size_t end = strlen(shared[i]);
+        if (length > end && !strcmp(weight_name + length - end, shared[i])) {
+            snprintf(out, PARE_INPUT_NAME_SIZE, "%.*s.attn_qkv.%s", (int)(length - end),
+                     weight_name, what);
+            return;
+        }
+    }
+    length -= length > strlen(".weight") ? strlen(".weight") : 0;
+    snprintf(out, PARE_INPUT_NAME_SIZE, "%.*s.%s", (int)length, weight_name, what);
+}
+
+void pare_input_scale_name(const char *weight_name, char out[PARE_INPUT_NAME_SIZE])
+{
+    input_name(weight_name, "input_scale", out);
+}
+
+void pare_input_range_name(const char *weight_name, char out[PARE_INPUT_NAME_SIZE])
+{
+    input_name(weight_name, "input_range", out);
+}
+
 enum pare_status pare_file_type_set(struct pare_meta *meta, enum pare_dtype type,
                                     struct pare_error *err)
 {

@@ -19,6 +19,12 @@ void pare_scale_name(const char *weight_name, char out[PARE_NAME_SIZE + 8]);
 void pare_codes_name(const char *weight_name, char out[PARE_NAME_SIZE + 8]);
 void pare_zero_name(const char *weight_name, char out[PARE_NAME_SIZE + 8]);
 
+/* "X.input_scale" and "X.input_range" of "X.weight"; Q, K and V of a block, which read
+ * the same inputs, have those of "blk.N.attn_qkv". */
+#define PARE_INPUT_NAME_SIZE (PARE_NAME_SIZE + 16)
+void pare_input_scale_name(const char *weight_name, char out[PARE_INPUT_NAME_SIZE]);
+void pare_input_range_name(const char *weight_name, char out[PARE_INPUT_NAME_SIZE]);
+
 /* Adds one step to the container's provenance: pare.history is an array of strings, one a
  * step, each a JSON object {"tool", "version", "input_sha256", "options"}; earlier steps
  * are kept. No dates, paths or host names: the same input gives the same bytes. */

@@ -101,6 +101,8 @@ static enum pare_status bind_linear(const struct binder *b, int layer,
         if (in_place)
             b->model->memory_bytes += pare_weight_bytes(&weights[i]);
     }
+    if (weights[0].input_scale)
+        b->model->memory_bytes += weights[0].K * sizeof(float);
     const float *bias;
     PARE_TRY(join_biases(b, biases, n_parts, &bias));
     PARE_TRY(pare_linear_init(linear, weights, n_parts, bias, b->source->live, b->arena,

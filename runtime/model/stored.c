@@ -48,8 +48,9 @@ enum pare_status pare_stored_slots(struct pare_stored *stored, struct pare_error
 {
     const size_t count = stored->plan.count;
     const struct pare_tensor ***lists[] = {&stored->tensors, &stored->scales,
-                                           &stored->zeros};
-    for (int i = 0; i < 3; i++) {
+                                           &stored->zeros, &stored->input_scales,
+                                           &stored->input_ranges};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         PARE_TRY(
             pare_arena_alloc(&stored->arena, lists[i], count, sizeof **lists[i], err));
         memset(*lists[i], 0, count * sizeof **lists[i]);
@@ -130,6 +131,7 @@ static enum pare_status bind_slots(struct pare_stored *stored, struct pare_error
                              ckpt->path, tensor->name, codes->name);
         if (codes) {
             PARE_TRY(pare_stored_bind_codes(stored, i, codes, err));
+            PARE_TRY(pare_stored_bind_inputs(stored, i, err));
             continue;
         }
         if (!tensor)
@@ -143,6 +145,7 @@ static enum pare_status bind_slots(struct pare_stored *stored, struct pare_error
         stored->tensors[i] = tensor;
         if (tensor->type == PARE_I8)
             PARE_TRY(bind_scale(stored, i, err));
+        PARE_TRY(pare_stored_bind_inputs(stored, i, err));
     }
     return PARE_OK;
 }
@@ -157,11 +160,12 @@ static enum pare_status refuse_rest(struct pare_stored *stored,
     PARE_TRY(pare_arena_alloc(&stored->arena, &used, ckpt->n_tensors, 1, err));
     memset(used, 0, ckpt->n_tensors);
     for (size_t i = 0; i < stored->plan.count; i++) {
-        used[stored->tensors[i] - ckpt->tensors] = 1;
-        if (stored->scales[i])
-            used[stored->scales[i] - ckpt->tensors] = 1;
-        if (stored->zeros[i])
-            used[stored->zeros[i] - ckpt->tensors] = 1;
+        const struct pare_tensor *const parts[] = {
+            stored->tensors[i], stored->scales[i], stored->zeros[i],
+            stored->input_scales[i], stored->input_ranges[i]};
+        for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
+            if (parts[p])
+                used[parts[p] - ckpt->tensors] = 1;
     }
     for (size_t i = 0; i < ckpt->n_tensors; i++) {
         const char *name = ckpt->tensors[i].name;

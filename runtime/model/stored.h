@@ -29,6 +29,9 @@ struct pare_stored {
     const struct pare_tensor **tensors; /* [plan.count]; codes, for weights in groups */
     const struct pare_tensor **scales;  /* [plan.count]: of I8 and codes, else NULL */
     const struct pare_tensor **zeros;   /* [plan.count]: of codes that have them */
+    /* [plan.count]: of matrices whose inputs have them, else NULL; the same tensor for
+     * all matrices that read the same inputs. NULL when there are none at all. */
+    const struct pare_tensor **input_scales, **input_ranges;
     const char **dropped; /* names of heads of pretraining and of ignored tensors */
     size_t n_dropped;
     struct pare_arena arena;

@@ -170,5 +170,9 @@ struct pare_weight pare_stored_weight(const struct pare_stored *stored, size_t i
         weight.groups.scale = scale->data;
         weight.groups.zero = stored->zeros[i] ? stored->zeros[i]->data : NULL;
     }
+    if (stored->input_scales && stored->input_scales[i])
+        weight.input_scale = stored->input_scales[i]->data;
+    if (stored->input_ranges && stored->input_ranges[i])
+        weight.input_range = stored->input_ranges[i]->data;
     return weight;
 }

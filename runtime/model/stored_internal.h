@@ -1,4 +1,4 @@
-/* Shared by stored.c, stored_codes.c and hf.c and by nothing else. */
+/* Shared by stored.c, stored_codes.c, stored_inputs.c and hf.c and by nothing else. */
 #ifndef PARE_MODEL_STORED_INTERNAL_H
 #define PARE_MODEL_STORED_INTERNAL_H
 
@@ -14,7 +14,7 @@ enum pare_status pare_stored_check_shape(const struct pare_ckpt *ckpt,
                                          const struct pare_tensor *tensor,
                                          const struct pare_slot *slot,
                                          struct pare_error *err) PARE_CHECKED;
-/* Memory for tensors, scales and zeros of the plan. */
+/* Memory for the lists of tensors of the plan. */
 enum pare_status pare_stored_slots(struct pare_stored *stored,
                                    struct pare_error *err) PARE_CHECKED;
 /* Binds slot i to `codes`, the tensor X.weight_codes, with its scales and zero points;
@@ -22,6 +22,10 @@ enum pare_status pare_stored_slots(struct pare_stored *stored,
 enum pare_status pare_stored_bind_codes(struct pare_stored *stored, size_t i,
                                         const struct pare_tensor *codes,
                                         struct pare_error *err) PARE_CHECKED;
+/* Finds X.input_scale and X.input_range of slot i, which is bound; PARE_ERR_INPUT when
+ * they do not fit it. */
+enum pare_status pare_stored_bind_inputs(struct pare_stored *stored, size_t i,
+                                         struct pare_error *err) PARE_CHECKED;
 int pare_stored_ignores(const struct pare_stored_options *options, const char *name);
 enum pare_status pare_stored_drop(struct pare_stored *stored, const char *name,
                                   struct pare_error *err) PARE_CHECKED;

@@ -19,6 +19,12 @@ static size_t rounded_up(size_t n, size_t to)
     return (n + to - 1) / to * to;
 }
 
+/* Whether the float kernels multiply it. */
+static int is_float(const struct pare_weight *weight)
+{
+    return weight->type != PARE_I8;
+}
+
 static int is_decoded(const struct pare_weight *weight)
 {
     return weight->type != PARE_F32 && weight->type != PARE_I8;
@@ -138,6 +144,26 @@ static enum pare_status check_weight(const struct pare_weight *weight, size_t K,
                : PARE_OK;
 }
 
+static enum pare_status check_inputs(const struct pare_weight *first,
+                                     const struct pare_weight *weight, int live,
+                                     struct pare_error *err)
+{
+    if (weight->input_scale != first->input_scale ||
+        weight->input_range != first->input_range)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "the parts of a linear layer need the same factors and range of "
+                         "their inputs");
+    if (weight->input_range && !pare_weight_is_i8(weight))
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "a range of inputs is for I8 weights with a scale a row, found "
+                         "%s",
+                         pare_dtype_name(weight->type));
+    if (live && weight->input_scale)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "a linear layer in training has no factors of its inputs");
+    return PARE_OK;
+}
+
 enum pare_status pare_linear_init(struct pare_linear *linear,
                                   const struct pare_weight *weights, int n_parts,
                                   const float *bias, int live, struct pare_arena *arena,
@@ -149,12 +175,17 @@ enum pare_status pare_linear_init(struct pare_linear *linear,
                          PARE_LINEAR_PARTS, n_parts);
     *linear = (struct pare_linear){.K = weights[0].K,
                                    .bias = bias,
+                                   .input_scale = weights[0].input_scale,
                                    .n_parts = n_parts,
                                    .live = live,
                                    .kernels = pare_kernels()};
+    if (weights[0].input_range)
+        linear->input_grid =
+            pare_input_grid_of(weights[0].input_range[0], weights[0].input_range[1]);
     for (int i = 0; i < n_parts; i++) {
         struct pare_linear_part *part = &linear->parts[i];
         PARE_TRY(check_weight(&weights[i], linear->K, live, err));
+        PARE_TRY(check_inputs(&weights[0], &weights[i], live, err));
         part->weight = weights[i];
         part->row = linear->N;
         linear->N += weights[i].N;
@@ -249,15 +280,19 @@ void pare_linear_finish_row(const struct pare_linear_run *run, int part, float *
     }
 }
 
-/* The parts of a layer in training share their inputs, and so how these are rounded. */
-static enum pare_status round_inputs(struct pare_linear_run *run,
-                                     struct pare_arena *scratch, struct pare_error *err)
+/* What the float kernels read: the parts of a layer share their inputs, and so their
+ * factors, and in training how these are rounded. */
+static enum pare_status prepare_inputs(struct pare_linear_run *run,
+                                       struct pare_arena *scratch, struct pare_error *err)
 {
     const struct pare_weight *weight = &run->parts[0]->weight;
     float *rounded;
     PARE_TRY(
         pare_arena_alloc(scratch, &rounded, run->M * weight->K, sizeof *rounded, err));
-    pare_round_inputs(run->X, run->M, weight->K, weight->input_group, rounded);
+    if (run->linear->live)
+        pare_round_inputs(run->X, run->M, weight->K, weight->input_group, rounded);
+    else
+        pare_scale_inputs(run->X, run->linear->input_scale, run->M, weight->K, rounded);
     run->X = rounded;
     return PARE_OK;
 }
@@ -301,8 +336,9 @@ static enum pare_status run_parts(const struct pare_linear_run *run, int first, 
         }
         if (!some.n_parts)
             continue;
-        if (run->linear->live && parts[i].weight.input_group)
-            status = round_inputs(&some, scratch, err);
+        if (run->linear->live ? parts[i].weight.input_group > 0
+                              : run->linear->input_scale && is_float(&parts[i].weight))
+            status = prepare_inputs(&some, scratch, err);
         if (status == PARE_OK)
             status = run_of(run->linear, &parts[i].weight)(&some, scratch, err);
         pare_arena_release(scratch, mark);

@@ -15,6 +15,9 @@
  *                             own
  *   F32, changing (training)  not packed at all, packed on the fly by each product, as
  *                             float or rounded to bfloat16 (precision)
+ *
+ * Whatever the type (but in training), each input may be multiplied by a factor of its
+ * own first (input_scale); the quantiser of the integer kernels does that on its way.
  */
 #ifndef PARE_TENSOR_LINEAR_H
 #define PARE_TENSOR_LINEAR_H
@@ -36,6 +39,11 @@ struct pare_weight {
     size_t N, K;
     const void *data;
     const float *scale;
+    const float *input_scale; /* [K], multiply the inputs first; NULL: nothing does */
+    /* I8 with one scale a row: the inputs (times input_scale) are quantised to the range
+     * input_range[0] .. input_range[1], which holds 0, and what lies outside becomes its
+     * end; NULL: to the range of each token's. */
+    const float *input_range;
     /* F32 in training: the inputs are rounded to what the integer kernels would see, in
      * groups of that many (pare_round_inputs); 0: they are not. */
     size_t input_group;
@@ -64,6 +72,15 @@ struct pare_linear_part { /* private to linear.c: one packed or borrowed weight 
     float *scale; /* padded copy of weight.scale */
 };
 
+/* The range that inputs are quantised to when it is given: codes are x inverse + zero. */
+struct pare_input_grid {
+    float scale, inverse; /* scale 0: the range is that of each token */
+    int32_t zero;
+};
+
+/* The same rounding as that of a token with this range (pare_kernels.quantize_u8). */
+struct pare_input_grid pare_input_grid_of(float low, float high);
+
 #define PARE_LINEAR_PARTS 3 /* query, key and value as one product */
 
 struct pare_linear {
@@ -71,15 +88,18 @@ struct pare_linear {
     const float *bias; /* [N] or NULL; borrowed */
     int n_parts;
     struct pare_linear_part parts[PARE_LINEAR_PARTS];
-    size_t packed_bytes; /* memory beyond what the file's mapping holds */
-    int live;            /* F32 that changes between products: nothing is packed */
+    size_t packed_bytes;      /* memory beyond what the file's mapping holds */
+    const float *input_scale; /* of all parts, or NULL */
+    struct pare_input_grid input_grid;
+    int live; /* F32 that changes between products: nothing is packed */
     enum pare_precision precision;      /* of a live linear; set after pare_linear_init */
     const struct pare_kernels *kernels; /* the tier it was packed for, and runs on */
 };
 
 /* Prepares `linear` from parts stacked along N (one product reads the activations once).
  * `weights` data is borrowed and must outlive the linear; packed copies come from
- * `arena`. live: see above; the parts must then be F32. */
+ * `arena`. All parts read the same inputs and share input_scale and input_range. live:
+ * see above; the parts must then be F32 with neither. */
 enum pare_status pare_linear_init(struct pare_linear *linear,
                                   const struct pare_weight *weights, int n_parts,
                                   const float *bias, int live, struct pare_arena *arena,
@@ -99,6 +119,9 @@ enum pare_status pare_linear_forward_parts(const struct pare_linear *linear, int
                                            int count, const float *X, size_t M, float *Y,
                                            struct pare_arena *scratch,
                                            struct pare_error *err) PARE_CHECKED;
+
+/* Row m of out[M, K] = row m of x[M, K] times by[K], element by element. In parallel. */
+void pare_scale_inputs(const float *x, const float *by, size_t M, size_t K, float *out);
 
 /* out[M, K] = x[M, K] quantised to unsigned 8 bit by the row in groups of `group` inputs
  * (pare_kernels.quantize_u8) and decoded again: scale (q - zero). In parallel. */

@@ -147,10 +147,10 @@ static void quantize_tiles(void *context, int worker, size_t begin, size_t end)
         if (padded(&shape) > shape.size)
             memset(q.rows, 0, m * stride);
         for (size_t i = 0; i < m; i++)
-            run->kernels->quantize_u8_groups(q.rows + i * stride, padded(&shape),
-                                             run->X + (row + i) * cut->K, shape.groups,
-                                             shape.size, q.scale + i * shape.groups,
-                                             q.zero + i * shape.groups);
+            run->kernels->quantize_u8_groups(
+                q.rows + i * stride, padded(&shape), run->X + (row + i) * cut->K,
+                run->linear->input_scale, shape.groups, shape.size,
+                q.scale + i * shape.groups, q.zero + i * shape.groups);
         gemm->pack_a(&shape,
                      (unsigned char *)run->a +
                          row * shape.groups * pare_grouped_a_bytes(&shape),

@@ -2,6 +2,7 @@
  * unsigned bytes and packed once per call, the sums are exact, and each block of the
  * output is finished (scale, bias, activation or residual) while it is in the cache.
  */
+#include <math.h>
 #include <string.h>
 
 #include "runtime/base/parallel.h"
@@ -16,6 +17,23 @@ static size_t row_stride(const struct pare_linear_run *run)
     return (run->linear->K + 3) / 4 * 4;
 }
 
+/* Row `row` of the inputs, in bytes. */
+static void quantize_row(const struct pare_linear_run *run, size_t row, uint8_t *q)
+{
+    const struct pare_linear *linear = run->linear;
+    const struct pare_input_grid *grid = &linear->input_grid;
+    const float *x = run->X + row * linear->K, *by = linear->input_scale;
+    if (!(grid->scale > 0)) {
+        run->kernels->quantize_u8(q, x, by, linear->K, &run->x_scale[row],
+                                  &run->x_zero[row]);
+        return;
+    }
+    const int finite =
+        run->kernels->quantize_u8_fixed(q, x, by, linear->K, grid->inverse, grid->zero);
+    run->x_scale[row] = finite ? grid->scale : NAN;
+    run->x_zero[row] = finite ? grid->zero : 0;
+}
+
 /* Quantises the rows of a tile and packs them. */
 static void quantize_tiles(void *context, int worker, size_t begin, size_t end)
 {
@@ -28,8 +46,7 @@ static void quantize_tiles(void *context, int worker, size_t begin, size_t end)
         size_t row = pare_cut_row(cut, tile), m = pare_cut_row(cut, tile + 1) - row;
         for (size_t i = 0; i < m; i++) {
             memset(rows + i * stride + K, 0, stride - K);
-            run->kernels->quantize_u8(rows + i * stride, run->X + (row + i) * K, K,
-                                      &run->x_scale[row + i], &run->x_zero[row + i]);
+            quantize_row(run, row + i, rows + i * stride);
             run->x_zero[row + i] -= gemm->a_offset;
         }
         gemm->pack_a((unsigned char *)run->a + row * stride * (size_t)gemm->a_bytes, rows,

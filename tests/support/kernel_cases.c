@@ -184,6 +184,23 @@ static void case_dequantize(const struct pare_kernels *k, size_t n, float *y,
     guarded_free(sums);
 }
 
+/* With factors, with a range that is given, and with both. */
+static void case_quantize(const struct pare_kernels *k, size_t n, const float *x,
+                          const float *by, uint8_t *q, struct case_output *out)
+{
+    float scale[1];
+    int32_t zero;
+    k->quantize_u8(q, x, by, n, scale, &zero);
+    case_put(out, q, n);
+    case_put(out, &zero, sizeof zero);
+    case_put_floats(out, scale, 1);
+    for (int i = 0; i < 2; i++) {
+        const int finite = k->quantize_u8_fixed(q, x, i ? by : NULL, n, 37.5f, 117);
+        case_put(out, q, n);
+        case_put(out, &finite, sizeof finite);
+    }
+}
+
 /* As many groups as n elements make, of up to 70; no special numbers among the scales'
  * codes, which a caller makes finite. */
 static void case_groups(const struct pare_kernels *k, int function, size_t n,
@@ -282,7 +299,8 @@ void case_run(const struct pare_kernels *k, int function, size_t n, enum case_ki
         k->layer_norm_backward(y, z, x, w, 0.01f, 1.7f, n);
         break;
     case CASE_QUANTIZE:
-        k->quantize_u8(gq.data, x, n, one, &zero);
+        case_quantize(k, n, x, z, gq.data, out);
+        k->quantize_u8(gq.data, x, NULL, n, one, &zero);
         case_put(out, gq.data, n);
         break;
     case CASE_DEQUANTIZE: case_dequantize(k, n, y, x, z, &seed); break;

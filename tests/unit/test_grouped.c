@@ -227,7 +227,7 @@ static float product(const struct layer *l, const float *x, size_t n)
         const int zero = w->groups.zero ? w->groups.zero[at] : 1 << (w->groups.bits - 1);
         float x_scale;
         int32_t x_zero;
-        pare_kernels_of("scalar")->quantize_u8(a, x + g * size, size, &x_scale, &x_zero);
+        pare_kernels_of("scalar")->quantize_u8(a, x + g * size, NULL, size, &x_scale, &x_zero);
         int64_t sum = 0;
         for (size_t k = 0; k < size; k++)
             sum += (int64_t)(a[k] - x_zero) * (l->q[n * w->K + g * size + k] - zero);

@@ -171,10 +171,14 @@ Test(kernels, groups_are_quantised_like_rows_of_their_own)
                 if (kind == CASE_WIDE) /* ranges that overflow, and tiny ones */
                     for (size_t i = 0; i < groups * size; i++)
                         ((float *)x.data)[i] *= i / size % 3 ? 1e-25f : 1e20f;
-                tables[t]->quantize_u8_groups(q.data, stride, x.data, groups, size, scale,
-                                              zero);
+                struct guarded by =
+                    case_floats(&seed, groups * size, (enum case_kind)kind);
+                const float *factors = s % 2 ? by.data : NULL;
+                tables[t]->quantize_u8_groups(q.data, stride, x.data, factors, groups,
+                                              size, scale, zero);
                 for (size_t g = 0; g < groups; g++) {
-                    tables[t]->quantize_u8(row.data, (float *)x.data + g * size, size,
+                    tables[t]->quantize_u8(row.data, (float *)x.data + g * size,
+                                           factors ? factors + g * size : NULL, size,
                                            &one, &own);
                     cr_assert(!memcmp(row.data, (uint8_t *)q.data + g * stride, size) &&
                                   own == zero[g] &&
@@ -183,6 +187,7 @@ Test(kernels, groups_are_quantised_like_rows_of_their_own)
                               kind, g, groups, size);
                 }
                 guarded_free(x);
+                guarded_free(by);
                 guarded_free(q);
                 guarded_free(row);
             }
@@ -433,7 +438,7 @@ static void check_quantized(const float *x, size_t n)
     uint8_t q[N];
     float scale;
     int32_t zero;
-    pare_kernels()->quantize_u8(q, x, n, &scale, &zero);
+    pare_kernels()->quantize_u8(q, x, NULL, n, &scale, &zero);
     double lowest = 0, highest = 0;
     for (size_t i = 0; i < n; i++) {
         lowest = fmin(lowest, x[i]);
@@ -466,17 +471,17 @@ Test(kernels, quantisation_of_odd_rows)
     float x[20] = {0}, scale;
     uint8_t q[20];
     int32_t zero;
-    pare_kernels()->quantize_u8(q, x, 20, &scale, &zero);
+    pare_kernels()->quantize_u8(q, x, NULL, 20, &scale, &zero);
     cr_expect(scale == 1.0f && zero == 0 && q[0] == 0 && q[19] == 0, "zeros");
     x[3] = 1e-33f;
-    pare_kernels()->quantize_u8(q, x, 20, &scale, &zero);
+    pare_kernels()->quantize_u8(q, x, NULL, 20, &scale, &zero);
     cr_expect(scale == 1.0f && zero == 0 && q[3] == 0, "next to nothing");
     const float bad[3] = {NAN, INFINITY, -INFINITY};
     for (int i = 0; i < 3; i++)
         for (int at = 0; at < 20; at += 19) {
             memset(x, 0, sizeof x);
             x[at] = bad[i];
-            pare_kernels()->quantize_u8(q, x, 20, &scale, &zero);
+            pare_kernels()->quantize_u8(q, x, NULL, 20, &scale, &zero);
             cr_expect(isnan(scale) && zero == 0 && q[at] == 0, "%g at %d", bad[i], at);
         }
 }

@@ -87,7 +87,7 @@ static void expect(const struct layer *layers, int parts, const struct call *cal
     for (size_t m = 0; m < call->M; m++) {
         float x_scale;
         int32_t zero;
-        scalar->quantize_u8(q, X + m * K, K, &x_scale, &zero);
+        scalar->quantize_u8(q, X + m * K, NULL, K, &x_scale, &zero);
         float *y = Y + m * N;
         for (int p = 0; p < parts; p++) {
             const struct pare_weight *w = &layers[p].weight;
