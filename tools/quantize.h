@@ -77,6 +77,9 @@ enum pare_status quantize_keep(const struct quantize_work *w, size_t i,
 enum pare_status quantize_inputs(const struct quantize_work *w, size_t i,
                                  struct pare_gguf_writer *writer) PARE_CHECKED;
 
+/* Gives back the memory of slot i's data in the mapped container. */
+void quantize_release(const struct quantize_work *w, size_t i);
+
 /* Plans and writes every tensor as its item says; fills `errors`. */
 enum pare_status quantize_tensors(struct quantize_work *work,
                                   struct pare_gguf_writer *writer) PARE_CHECKED;

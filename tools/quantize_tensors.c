@@ -5,6 +5,7 @@
 #include "runtime/model/container.h"
 #include "tools/quantize.h"
 
+#define COPIED ((uint64_t)4 << 20) /* bytes of the input that are written together */
 #define SLICE ((size_t)1 << 20) /* weights in memory at a time, about */
 
 static size_t rows_of_slice(size_t K)
@@ -49,6 +50,15 @@ void quantize_buffers_free(struct quantize_buffers *b)
     pare_free(b->zero);
 }
 
+void quantize_release(const struct quantize_work *w, size_t i)
+{
+    const struct pare_tensor *parts[] = {w->stored.tensors[i], w->stored.scales[i],
+                                         w->stored.zeros[i]};
+    for (int p = 0; p < 3; p++)
+        if (parts[p])
+            pare_ckpt_release(w->stored.ckpt, parts[p]->data, parts[p]->bytes);
+}
+
 /* Rows n to n + rows of a matrix, as floats in b->W. */
 static enum pare_status decode_slice(const struct quantize_work *w,
                                      const struct pare_tensor *tensor, size_t n,
@@ -64,7 +74,9 @@ static enum pare_status decode_slice(const struct quantize_work *w,
                                       .data = (const unsigned char *)tensor->data +
                                               n * K * bytes};
     PARE_TRY(pare_check_interrupted(w->err));
-    return pare_tensor_decode(&slice, b->W, w->err);
+    PARE_TRY(pare_tensor_decode(&slice, b->W, w->err));
+    pare_ckpt_release(w->stored.ckpt, slice.data, slice.bytes);
+    return PARE_OK;
 }
 
 /* The mean magnitude of the whole matrix, for a grid that wants it. */
@@ -302,9 +314,13 @@ enum pare_status quantize_keep(const struct quantize_work *w, size_t i,
     const struct pare_tensor *parts[] = {w->stored.tensors[i], w->stored.scales[i],
                                          w->stored.zeros[i]};
     for (int p = 0; p < 3; p++)
-        if (parts[p])
-            PARE_TRY(
-                pare_gguf_writer_data(writer, parts[p]->data, parts[p]->bytes, w->err));
+        for (uint64_t at = 0; parts[p] && at < parts[p]->bytes; at += COPIED) {
+            const unsigned char *data = parts[p]->data;
+            const uint64_t rest = parts[p]->bytes - at;
+            PARE_TRY(pare_gguf_writer_data(writer, data + at,
+                                           rest < COPIED ? rest : COPIED, w->err));
+            pare_ckpt_release(w->stored.ckpt, data + at, rest < COPIED ? rest : COPIED);
+        }
     return PARE_OK;
 }
 

@@ -13,6 +13,7 @@ struct solving {
     struct pare_gguf_writer *writer;
     struct pare_weight_source stored;
     struct quantize_form *forms; /* [plan.count]: of the part that is being worked on */
+    unsigned char *ready;        /* [plan.count]: the form is what the walk is to find */
     struct pare_gram grams[PARE_SITES];
     struct pare_cross crosses[PARE_SITES]; /* what the original inputs are more */
     struct quantize_buffers buffers;       /* for what is rounded */
@@ -46,7 +47,7 @@ static enum pare_status find(void *context, const struct pare_slot *slot,
 {
     const struct solving *s = context;
     const size_t i = (size_t)(slot - s->w->stored.plan.slots);
-    if (!s->forms[i].data)
+    if (!s->ready[i])
         return s->stored.find(s->stored.context, slot, weight, err);
     *weight = form_weight(s->w, i, &s->forms[i]);
     return PARE_OK;
@@ -173,6 +174,7 @@ static enum pare_status solve_matrix(struct matrix *m, struct pare_error *err)
     const struct pare_quant_rows rows = {m->aim, m->N, m->K, 0};
     options.early = order_of(m) == PARE_ORDER_ALL;
     PARE_TRY(pare_tensor_decode(w->stored.tensors[m->slot], m->W, err));
+    quantize_release(w, m->slot);
     if (m->cross)
         PARE_TRY(pare_quant_correct(m->factor, m->cross, m->W, m->N,
                                     (float)w->o->solver.correct, m->aim, &m->s->scratch,
@@ -251,6 +253,7 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
     struct pare_factor_options options = {0};
     struct pare_factor factor = {0};
     enum pare_status status = PARE_OK;
+    pare_arena_free(&s->scratch); /* of what was seen; in the end, of what was solved */
     for (int i = 0; status == PARE_OK && i < site->n_slots; i++) {
         status = solve_slot(s, site, i, &options, &factor, err);
         if (status != PARE_OK)
@@ -260,7 +263,16 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
     pare_factor_free(&factor);
     pare_gram_free(&s->grams[site->site]);
     pare_cross_free(&s->crosses[site->site]);
+    pare_arena_free(&s->scratch);
     return status;
+}
+
+/* What was solved is what the walk finds from now on. */
+static void replace(void *context, const struct pare_walk_site *site)
+{
+    struct solving *s = context;
+    for (int i = 0; i < site->n_slots; i++)
+        s->ready[site->slots[i]] = s->forms[site->slots[i]].data != NULL;
 }
 
 /* --- Parts ------------------------------------------------------------------------ */
@@ -288,6 +300,7 @@ static enum pare_status begin(void *context, int part, struct pare_error *err)
             quantize_target(w, i, &target))
             continue;
         PARE_TRY(quantize_form_round(w, i, &s->buffers, &s->forms[i]));
+        s->ready[i] = 1;
         pare_cli_detail(w->cli, "%-32s %-9s error %8.4f %%", w->stored.plan.slots[i].name,
                         w->items[i].form, 100 * pare_quant_error_relative(&w->errors[i]));
     }
@@ -308,8 +321,18 @@ static enum pare_status end(void *context, int part, struct pare_error *err)
             PARE_TRY(quantize_form_write(w, &s->forms[i], s->writer));
         PARE_TRY(quantize_inputs(w, i, s->writer));
         quantize_form_free(&s->forms[i]);
+        quantize_release(w, i);
     }
     return PARE_OK;
+}
+
+/* Packed copies are in memory now, what they were made of need not be. */
+static void bound(void *context, int part)
+{
+    const struct solving *s = context;
+    for (size_t i = 0; i < s->w->stored.plan.count; i++)
+        if (part_of(&s->w->stored, i) == part)
+            quantize_release(s->w, i);
 }
 
 static void close_solving(struct solving *s)
@@ -321,6 +344,7 @@ static void close_solving(struct solving *s)
         pare_cross_free(&s->crosses[i]);
     }
     pare_free(s->forms);
+    pare_free(s->ready);
     quantize_buffers_free(&s->buffers);
     pare_arena_free(&s->scratch);
 }
@@ -334,6 +358,8 @@ enum pare_status quantize_walk(struct quantize_work *w, struct pare_gguf_writer 
                                               .wants = wants,
                                               .inputs = inputs,
                                               .solve = solve,
+                                              .replace = replace,
+                                              .bound = bound,
                                               .end = end};
     const struct pare_walk walk = {.config = &w->stored.config,
                                    .plan = &w->stored.plan,
@@ -346,6 +372,7 @@ enum pare_status quantize_walk(struct quantize_work *w, struct pare_gguf_writer 
                                    .progress = &w->cli->progress};
     enum pare_status status;
     PARE_TRY_OUT(pare_alloc(&s.forms, w->stored.plan.count, sizeof *s.forms, w->err));
+    PARE_TRY_OUT(pare_alloc(&s.ready, w->stored.plan.count, 1, w->err));
     PARE_TRY_OUT(quantize_buffers_make(w, &s.buffers));
     status = pare_walk_run(&walk, &visitor, w->err);
 out:

@@ -69,6 +69,20 @@ void pare_map_close(struct pare_map *map)
     memset(map, 0, sizeof *map);
 }
 
+void pare_map_release(const struct pare_map *map, const void *data, uint64_t bytes)
+{
+    const long page = sysconf(_SC_PAGESIZE);
+    const uintptr_t first = (uintptr_t)map->data, at = (uintptr_t)data;
+    if (!map->data || page <= 0 || at < first || at - first >= map->size)
+        return;
+    const uintptr_t size = (uintptr_t)page, rest = first + (uintptr_t)map->size - at;
+    const uintptr_t begin = (at + size - 1) / size * size;
+    const uintptr_t end = (at + (bytes < rest ? (uintptr_t)bytes : rest)) / size * size;
+    /* Where the system does not do it, nothing is lost but memory. */
+    int ignored = end > begin ? madvise((void *)begin, end - begin, MADV_DONTNEED) : 0;
+    (void)ignored;
+}
+
 /* Reads up to `wanted` bytes; *got is less only at the end of the file. */
 static enum pare_status read_fully(int fd, const char *path, char *buffer, size_t wanted,
                                    size_t *got, struct pare_error *err)

@@ -23,6 +23,9 @@ struct pare_map {
 enum pare_status pare_map_open(const char *path, struct pare_map *map,
                                struct pare_error *err) PARE_CHECKED;
 void pare_map_close(struct pare_map *map); /* safe on a zeroed map, and twice */
+/* Gives back the memory of the whole pages in data .. data + bytes, as far as they are
+ * the mapping's: they are read from the file again when they are looked at again. */
+void pare_map_release(const struct pare_map *map, const void *data, uint64_t bytes);
 
 /* Reads a whole file of at most `limit` bytes into memory with a NUL behind it. The
  * caller frees *text with pare_free. */

@@ -336,6 +336,27 @@ void pare_ckpt_close(struct pare_ckpt *ckpt)
     pare_free(ckpt);
 }
 
+void pare_ckpt_release(const struct pare_ckpt *ckpt, const void *data, uint64_t bytes)
+{
+    for (size_t i = 0; ckpt->files && i < ckpt->files->n_maps; i++)
+        pare_map_release(&ckpt->files->maps[i], data, bytes);
+}
+
+#define HASHED ((uint64_t)4 << 20) /* bytes in memory at a time */
+
+void pare_ckpt_hash(const struct pare_ckpt *ckpt, const struct pare_tensor *tensor,
+                    struct pare_sha256 *sha)
+{
+    const unsigned char *data = tensor->data;
+    for (uint64_t at = 0; at < tensor->bytes; at += HASHED) {
+        const uint64_t rest = tensor->bytes - at, n = rest < HASHED ? rest : HASHED;
+        pare_sha256_update(sha, data + at, (size_t)n);
+        /* With the page before, which the last piece ended in. */
+        const uint64_t more = at < HASHED ? at : HASHED;
+        pare_ckpt_release(ckpt, data + at - more, n + more);
+    }
+}
+
 enum pare_status pare_ckpt_refuse_output(const struct pare_ckpt *ckpt, const char *output,
                                          struct pare_error *err)
 {

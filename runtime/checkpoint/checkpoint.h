@@ -10,6 +10,7 @@
 #ifndef PARE_CHECKPOINT_CHECKPOINT_H
 #define PARE_CHECKPOINT_CHECKPOINT_H
 
+#include "runtime/base/sha256.h"
 #include "runtime/checkpoint/meta.h"
 #include "runtime/tensor/tensor.h"
 
@@ -42,6 +43,13 @@ struct pare_ckpt {
 enum pare_status pare_ckpt_open(const char *path, struct pare_ckpt **out,
                                 struct pare_error *err) PARE_CHECKED;
 void pare_ckpt_close(struct pare_ckpt *ckpt); /* NULL allowed */
+
+/* Gives back the memory of what was read of a tensor, as far as it lies in a mapped file
+ * (file.h); its data stay valid. Of the `bytes` from `data` on. */
+void pare_ckpt_release(const struct pare_ckpt *ckpt, const void *data, uint64_t bytes);
+/* Adds the tensor's data to the hash, and gives their memory back piece by piece. */
+void pare_ckpt_hash(const struct pare_ckpt *ckpt, const struct pare_tensor *tensor,
+                    struct pare_sha256 *sha);
 
 /* PARE_ERR_USAGE when `output` is one of the checkpoint's files, also through a link;
  * NULL is none. */

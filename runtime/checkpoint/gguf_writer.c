@@ -342,7 +342,9 @@ static enum pare_status compare(const struct pare_gguf_writer *writer,
     if (memcmp(hash, writer->header_hash, sizeof hash) != 0)
         return fail_verification(writer, "the header", err);
     for (size_t i = 0; i < back->n_tensors; i++) {
-        pare_sha256_of(back->tensors[i].data, (size_t)back->tensors[i].bytes, hash);
+        pare_sha256_init(&sink.sha);
+        pare_ckpt_hash(back, &back->tensors[i], &sink.sha);
+        pare_sha256_hex(&sink.sha, hash);
         if (memcmp(hash, writer->hashes[i], sizeof hash) != 0)
             return fail_verification(writer, back->tensors[i].name, err);
     }

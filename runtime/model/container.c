@@ -167,7 +167,8 @@ static void hash_value(struct pare_sha256 *sha, const struct pare_meta_value *va
     }
 }
 
-static void hash_tensor(struct pare_sha256 *sha, const struct pare_tensor *tensor)
+static void hash_tensor(struct pare_sha256 *sha, const struct pare_ckpt *ckpt,
+                        const struct pare_tensor *tensor)
 {
     hash_text(sha, tensor->name, strlen(tensor->name));
     hash_u64(sha, tensor->type);
@@ -175,7 +176,7 @@ static void hash_tensor(struct pare_sha256 *sha, const struct pare_tensor *tenso
     for (int i = 0; i < tensor->n_dims; i++)
         hash_u64(sha, tensor->shape[i]);
     hash_u64(sha, tensor->bytes);
-    pare_sha256_update(sha, tensor->data, tensor->bytes);
+    pare_ckpt_hash(ckpt, tensor, sha);
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -212,7 +213,7 @@ enum pare_status pare_ckpt_sha256(const struct pare_ckpt *ckpt, char out[65],
     qsort(order, ckpt->n_tensors, sizeof *order, compare_names);
     hash_u64(&sha, ckpt->n_tensors);
     for (size_t i = 0; i < ckpt->n_tensors; i++)
-        hash_tensor(&sha, order[i]);
+        hash_tensor(&sha, ckpt, order[i]);
     pare_free(order);
     pare_sha256_hex(&sha, out);
     return PARE_OK;

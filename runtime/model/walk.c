@@ -7,6 +7,7 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/interrupt.h"
 #include "runtime/model/forward_internal.h"
+#include "runtime/model/walk_hidden.h"
 
 /* --- Sites ------------------------------------------------------------------------ */
 
@@ -90,15 +91,17 @@ struct stream {
     const struct pare_weight_source *source;
     struct pare_model *model;
     struct pare_arena weights;
-    struct pare_acts acts;
-    float *hidden; /* batch after batch, [T, C] each */
+    int bound; /* the part's weights are in memory */
+    struct pare_hidden hidden;
 };
 
 struct walker {
     const struct pare_walk *walk;
     const struct pare_walk_visitor *visitor;
     struct stream current, original; /* original: walk->both only */
+    struct pare_acts acts;           /* of the batch that is being run */
     struct pare_walk_site sites[PARE_WALK_SITES];
+    int chosen[PARE_WALK_SITES]; /* the visitor wants to see it */
     int n_sites;
     int part;
     int wanted[PARE_SITES];  /* number of the site + 1, when it is to be seen now */
@@ -111,39 +114,47 @@ static enum pare_status open_stream(const struct walker *w, struct stream *strea
                                     const struct pare_weight_source *source)
 {
     const struct pare_walk *walk = w->walk;
-    size_t tokens = 0;
-    for (size_t i = 0; i < walk->n_batches; i++)
-        tokens += walk->batches[i].n_tokens;
     stream->source = source;
-    stream->acts.first_only = pare_walk_first_only(walk->config);
     PARE_TRY(pare_model_new(walk->config, &stream->model, w->err));
-    return pare_alloc_raw(&stream->hidden, tokens,
-                          walk->config->hidden * sizeof *stream->hidden, w->err);
+    return pare_hidden_open(&stream->hidden, walk->batches, walk->n_batches,
+                            walk->config->hidden, walk->spill_beside, w->err);
 }
 
 static void close_stream(struct stream *stream)
 {
     pare_model_free(stream->model);
     pare_arena_free(&stream->weights);
-    pare_acts_free(&stream->acts);
-    pare_free(stream->hidden);
+    pare_hidden_close(&stream->hidden);
 }
 
 static enum pare_status bind(const struct walker *w, struct stream *stream)
 {
+    if (stream->bound)
+        return PARE_OK;
     pare_arena_release(&stream->weights, (struct pare_arena_mark){0});
-    return pare_model_bind_part(stream->model, w->walk->plan, stream->source, w->part,
-                                &stream->weights, w->err);
+    PARE_TRY(pare_model_bind_part(stream->model, w->walk->plan, stream->source, w->part,
+                                  &stream->weights, w->err));
+    stream->bound = 1;
+    if (w->visitor->bound)
+        w->visitor->bound(w->visitor->context, w->part);
+    return PARE_OK;
+}
+
+/* Nothing is run while a visitor solves; its memory and a block's need not add up. */
+static void unbind(struct stream *stream)
+{
+    pare_arena_free(&stream->weights);
+    stream->bound = 0;
 }
 
 /* Runs the part for one batch, whose hidden states are at `hidden`. With a tap nothing
  * but the tap takes notice; else the hidden states become the part's outputs. */
-static enum pare_status run_batch(const struct walker *w, struct stream *stream,
-                                  const struct pare_batch *batch, float *hidden,
-                                  const struct pare_tap *tap)
+static enum pare_status run_part(struct walker *w, struct stream *stream,
+                                 const struct pare_batch *batch, float *hidden,
+                                 const struct pare_tap *tap)
 {
     const struct pare_config *config = w->walk->config;
-    struct pare_acts *acts = &stream->acts;
+    struct pare_acts *acts = &w->acts;
     const size_t row = config->hidden * sizeof *hidden;
     size_t rows = batch->n_tokens;
     acts->tap = tap;
@@ -166,6 +177,18 @@ static enum pare_status run_batch(const struct walker *w, struct stream *stream,
     if (!tap)
         memcpy(hidden, acts->blocks[l].output, rows * row);
     return PARE_OK;
+}
+
+/* The same for a batch whose first token is number `token` of all. */
+static enum pare_status run_batch(struct walker *w, struct stream *stream,
+                                  const struct pare_batch *batch, size_t token,
+                                  const struct pare_tap *tap)
+{
+    float *hidden;
+    PARE_TRY(pare_hidden_fetch(&stream->hidden, token, batch, w->part < 0, &hidden,
+                               w->err));
+    PARE_TRY(run_part(w, stream, batch, hidden, tap));
+    return tap ? PARE_OK : pare_hidden_store(&stream->hidden, token, batch, w->err);
 }
 
 /* --- Seeing ----------------------------------------------------------------------- */
@@ -223,67 +246,91 @@ static enum pare_status run_all(struct walker *w, const struct pare_tap *current
 {
     const struct pare_walk *walk = w->walk;
     size_t at = 0;
+    PARE_TRY(bind(w, &w->current));
+    if (walk->both)
+        PARE_TRY(bind(w, &w->original));
     for (size_t i = 0; i < walk->n_batches; i++) {
         const struct pare_batch *batch = &walk->batches[i];
         PARE_TRY(pare_check_interrupted(w->err));
         if (walk->both)
-            PARE_TRY(
-                run_batch(w, &w->original, batch, w->original.hidden + at, original));
-        PARE_TRY(run_batch(w, &w->current, batch, w->current.hidden + at, current));
-        at += batch->n_tokens * walk->config->hidden;
+            PARE_TRY(run_batch(w, &w->original, batch, at, original));
+        PARE_TRY(run_batch(w, &w->current, batch, at, current));
+        at += batch->n_tokens;
     }
     return PARE_OK;
 }
 
 /* --- A part ----------------------------------------------------------------------- */
 
-/* Marks the sites that are to be seen in this pass: those of the stage that begins with
- * number `first`, or all. Returns the number behind them. */
-static int choose_sites(struct walker *w, int first)
-{
-    int s = first;
-    memset(w->wanted, 0, sizeof w->wanted);
-    for (; s < w->n_sites; s++) {
-        if (w->walk->sequential &&
-            stage_of(w->sites[s].site) != stage_of(w->sites[first].site))
-            break;
-        if (w->visitor->wants(w->visitor->context, &w->sites[s]))
-            w->wanted[w->sites[s].site] = s + 1;
-    }
-    return s;
-}
-
-/* One pass over all batches, and what the visitor makes of it. */
-static enum pare_status see_and_solve(struct walker *w, int first, int end)
+/* One pass over all batches for the sites first .. end - 1 that the visitor wants. */
+static enum pare_status see(struct walker *w, int first, int end)
 {
     const struct pare_tap current = {show, w}, original = {keep_original, w};
-    int any = 0;
+    memset(w->wanted, 0, sizeof w->wanted);
     for (int s = first; s < end; s++)
-        any |= w->wanted[w->sites[s].site];
-    if (!any)
-        return PARE_OK;
+        w->wanted[w->sites[s].site] = w->chosen[s] ? s + 1 : 0;
     enum pare_status status = w->walk->both ? make_pairs(w) : PARE_OK;
     if (status == PARE_OK)
         status = run_all(w, &current, &original);
     free_pairs(w);
-    for (int s = first; status == PARE_OK && s < end; s++)
-        if (w->wanted[w->sites[s].site])
-            status = w->visitor->solve(w->visitor->context, &w->sites[s], w->err);
-    return status == PARE_OK ? bind(w, &w->current) : status;
+    return status;
+}
+
+/* The pass, and what the visitor makes of it. */
+static enum pare_status see_and_solve(struct walker *w, int first, int end)
+{
+    int any = 0;
+    for (int s = first; s < end; s++)
+        any |= w->chosen[s];
+    if (!any)
+        return PARE_OK;
+    PARE_TRY(see(w, first, end));
+    unbind(&w->current);
+    unbind(&w->original);
+    pare_arena_free(&w->acts.arena);
+    pare_arena_free(&w->acts.scratch);
+    for (int s = first; s < end; s++)
+        if (w->chosen[s])
+            PARE_TRY(w->visitor->solve(w->visitor->context, &w->sites[s], w->err));
+    return PARE_OK;
+}
+
+/* The number behind the last site of the stage that begins with number `first`. */
+static int stage_end(const struct walker *w, int first)
+{
+    int s = first + 1;
+    while (s < w->n_sites &&
+           (!w->walk->sequential ||
+            stage_of(w->sites[s].site) == stage_of(w->sites[first].site)))
+        s++;
+    return s;
+}
+
+/* Sites that see the same weights. */
+static enum pare_status run_stage(struct walker *w, int first, int end)
+{
+    const struct pare_walk_visitor *visitor = w->visitor;
+    const int step = w->walk->one_site ? 1 : end - first;
+    for (int s = first; s < end; s += step)
+        PARE_TRY(see_and_solve(w, s, s + step));
+    for (int s = first; visitor->replace && s < end; s++)
+        if (w->chosen[s])
+            visitor->replace(visitor->context, &w->sites[s]);
+    return PARE_OK;
 }
 
 static enum pare_status walk_part(struct walker *w)
 {
     const struct pare_walk_visitor *visitor = w->visitor;
+    w->current.bound = w->original.bound = 0;
     if (visitor->begin)
         PARE_TRY(visitor->begin(visitor->context, w->part, w->err));
-    PARE_TRY(bind(w, &w->current));
-    if (w->walk->both)
-        PARE_TRY(bind(w, &w->original));
     w->n_sites = pare_walk_sites(w->walk->config, w->walk->plan, w->part, w->sites);
+    for (int s = 0; s < w->n_sites; s++)
+        w->chosen[s] = visitor->wants(visitor->context, &w->sites[s]);
     for (int first = 0; first < w->n_sites;) {
-        const int end = choose_sites(w, first);
-        PARE_TRY(see_and_solve(w, first, end));
+        const int end = stage_end(w, first);
+        PARE_TRY(run_stage(w, first, end));
         first = end;
     }
     if (w->part < (int)w->walk->config->layers)
@@ -298,6 +345,7 @@ enum pare_status pare_walk_run(const struct pare_walk *walk,
     struct walker w = {.walk = walk, .visitor = visitor, .err = err};
     const int layers = (int)walk->config->layers;
     enum pare_status status;
+    w.acts.first_only = pare_walk_first_only(walk->config);
     PARE_TRY_OUT(open_stream(&w, &w.current, &walk->current));
     if (walk->both)
         PARE_TRY_OUT(open_stream(&w, &w.original, &walk->original));
@@ -311,5 +359,6 @@ enum pare_status pare_walk_run(const struct pare_walk *walk,
 out:
     close_stream(&w.current);
     close_stream(&w.original);
+    pare_acts_free(&w.acts);
     return status;
 }

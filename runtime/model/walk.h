@@ -3,7 +3,8 @@
  * to a visitor, which may replace the part's weights; the next part reads what the
  * replaced ones compute.
  *
- * Only the hidden states of all batches and one part's weights are in memory. The
+ * Only the hidden states of all batches (which a file can hold) and one part's weights
+ * are in memory. The
  * arithmetic is pare_forward's (forward.h), down to what it leaves out: of a classifier's
  * last block only the rows of first tokens exist behind the keys and values. Batches have
  * no padding, so every row that is seen belongs to a token.
@@ -46,10 +47,15 @@ struct pare_walk_visitor {
     enum pare_status (*inputs)(void *context, const struct pare_walk_site *site,
                                const float *X, const float *original, size_t rows,
                                struct pare_error *err);
-    /* All batches were seen: from now on the source `current` may find other weights in
-     * the slots of the site. */
+    /* All batches were seen. Nothing is bound and no batch in memory while this runs. */
     enum pare_status (*solve)(void *context, const struct pare_walk_site *site,
                               struct pare_error *err);
+    /* From now on the source `current` may find other weights in the slots of the site;
+     * or NULL: it may after `solve` (not with one_site). */
+    void (*replace)(void *context, const struct pare_walk_site *site);
+    /* The part's weights were read from their source: matrices in blocks and the head
+     * have been copied. Or NULL. */
+    void (*bound)(void *context, int part);
     /* The part's outputs have been computed: its weights are not asked for again. Or
      * NULL. */
     enum pare_status (*end)(void *context, int part, struct pare_error *err);
@@ -68,6 +74,9 @@ struct pare_walk {
      * from the replaced weights of the parts before. */
     int sequential;
     int both; /* original weights are run beside the current ones */
+    /* For less memory, in more time; what is seen is the same. */
+    int one_site;             /* a pass over all batches for each site of a part */
+    const char *spill_beside; /* hidden states in a file in this file's folder; or NULL */
     const struct pare_progress *progress;
 };
 
