@@ -108,6 +108,8 @@ enum pare_status calibration_read(struct pare_cli *cli,
     PARE_TRY_OUT(choose(cli, o, &data.examples, samples, c, &order, &arena, err));
     c->sentences = data.examples.count;
     memcpy(c->sha256, data.text.sha256, sizeof c->sha256);
+    /* What is read, its token ids, and what is made of them. */
+    c->text_bytes = data.text.map.size + 4 * data.ids.count * sizeof *data.ids.ids;
     status = cut(&data.examples, c, order, err);
 out:
     pare_arena_free(&arena);

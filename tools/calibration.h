@@ -28,6 +28,7 @@ struct calibration { /* all zero: none */
     size_t sentences;       /* of the file */
     size_t samples, tokens; /* of all batches */
     size_t longest;         /* tokens of the largest batch */
+    uint64_t text_bytes;    /* in memory while it was read, about */
     char sha256[65];        /* of the file */
     struct pare_arena arena;
 };

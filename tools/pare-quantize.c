@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "runtime/base/json.h"
+#include "runtime/base/peak.h"
 #include "runtime/model/container.h"
 #include "tools/quantize.h"
 
@@ -216,6 +217,9 @@ static void tell_result(const struct quantize_work *w)
         pare_cli_bytes(t.before, before), pare_cli_bytes(t.after, after),
         (double)t.after / (double)t.before, 8.0 * (double)t.after / (double)t.parameters,
         100 * pare_quant_error_relative(&all));
+    if (w->calibration.samples)
+        pare_cli_info(w->cli, "peak memory %s",
+                      pare_cli_bytes(pare_peak_memory(), before));
 }
 
 /* --- The program --- */
@@ -275,10 +279,14 @@ int main(int argc, char **argv)
         SCHEME_OPTIONS(&o.format),
         CALIBRATION_OPTIONS(&o.calibration),
         SOLVER_OPTIONS(&o.solver),
+        PARE_CLI_STRING(0, "max-ram", "SIZE", &o.max_ram,
+                        "with --calibration: take no more memory than that (512MB, "
+                        "1.5GB), in more time if need be; refused at once when it "
+                        "cannot be done"),
         PARE_CLI_FLAG('n', "dry-run", &o.dry_run,
                       "print each tensor's planned type and size, and with "
-                      "--calibration the memory and time that will be needed; write "
-                      "nothing"),
+                      "--calibration the memory, disk and time that will be needed; "
+                      "write nothing"),
         PARE_CLI_FLAG(0, "plan", &o.dry_run, "the same as --dry-run"),
         PARE_CLI_STRING(0, "json", "FILE", &o.json,
                         "write sizes and errors of all tensors to FILE"),

@@ -5,8 +5,10 @@
 #include "libquant/fake.h"
 #include "libquant/gptq.h"
 #include "libquant/scheme.h"
+#include "libquant/sweep.h"
 #include "runtime/checkpoint/gguf_writer.h"
 #include "runtime/model/stored.h"
+#include "runtime/tensor/cross.h"
 #include "tools/calibration.h"
 #include "tools/scheme_options.h"
 #include "tools/solver_options.h"
@@ -15,8 +17,16 @@ struct quantize_options {
     struct scheme_options format;
     struct solver_options solver;
     struct calibration_options calibration;
+    const char *max_ram; /* or NULL */
     int dry_run;
     const char *json;
+};
+
+/* What is done for less memory, in more time. The bytes that are written are the same. */
+struct quantize_saving {
+    int slices;   /* matrices are solved for some rows at a time */
+    int spill;    /* hidden states are in a file */
+    int one_site; /* a pass over the text for each layer of a block */
 };
 
 /* How the solver did on a matrix. */
@@ -32,9 +42,10 @@ struct quantize_work {
     struct pare_cli *cli;
     const struct quantize_options *o; /* of pare-quantize */
     struct pare_stored stored;
-    struct pare_scheme_item *items;  /* [plan.count] */
-    const struct pare_fake *fake;    /* that the tensors were trained with, or NULL */
-    struct calibration calibration;  /* samples is 0 when there is none */
+    struct pare_scheme_item *items; /* [plan.count] */
+    const struct pare_fake *fake;   /* that the tensors were trained with, or NULL */
+    struct calibration calibration; /* samples is 0 when there is none */
+    struct quantize_saving saving;
     struct quantize_solved *solved;  /* [plan.count], with a calibration */
     struct pare_quant_error *errors; /* [plan.count], of the quantised ones */
     struct pare_error *err;
@@ -94,6 +105,25 @@ enum pare_status quantize_prepare(struct quantize_work *w) PARE_CHECKED;
 /* Writes the tensors part by part of the calibration walk. They have been planned. */
 enum pare_status quantize_walk(struct quantize_work *w,
                                struct pare_gguf_writer *writer) PARE_CHECKED;
+/* The part of the walk that slot i belongs to. */
+int quantize_part_of(const struct pare_stored *stored, size_t i);
+/* Rows of a matrix that are solved for together. */
+size_t quantize_slice_rows(const struct quantize_work *w, size_t N, size_t K);
+/* What matrices with the same inputs are solved for with. */
+struct quantize_solving {
+    struct quantize_work *w;
+    const struct pare_gram *gram;
+    const struct pare_cross *cross; /* what the original inputs are more; or NULL */
+    struct pare_arena *scratch;
+    struct pare_factor factor; /* of the last one; freed by the caller */
+    struct pare_factor_options options;
+};
+/* Makes the form of slot i; one that no solver is for stays empty. */
+enum pare_status quantize_solve(struct quantize_solving *with, size_t i,
+                                struct quantize_form *form,
+                                struct pare_error *err) PARE_CHECKED;
+/* Decides on `saving` for --max-ram; PARE_ERR_MEMORY with what is possible. */
+enum pare_status quantize_memory_fit(struct quantize_work *w) PARE_CHECKED;
 /* Prints what the run will need. */
 enum pare_status quantize_costs(const struct quantize_work *w) PARE_CHECKED;
 

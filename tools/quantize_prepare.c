@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "eval/latency.h"
 #include "runtime/base/alloc.h"
 #include "runtime/model/walk.h"
 #include "tools/quantize.h"
@@ -21,6 +20,17 @@ int quantize_target(const struct quantize_work *w, size_t i, struct pare_target 
                                    .type = item->type};
     struct pare_error no;
     return pare_target_check(target, (size_t)slot->shape[1], &no) == PARE_OK;
+}
+
+int quantize_part_of(const struct pare_stored *stored, size_t i)
+{
+    const struct pare_plan *plan = &stored->plan;
+    size_t blocks = 0;
+    while (plan->slots[blocks].layer < 0)
+        blocks++;
+    if (plan->slots[i].layer >= 0)
+        return plan->slots[i].layer;
+    return i < blocks ? PARE_PART_EMBEDDINGS : (int)stored->config.layers;
 }
 
 /* --- Rows ------------------------------------------------------------------------- */
@@ -110,135 +120,11 @@ enum pare_status quantize_prepare(struct quantize_work *w)
         return pare_fail(w->err, PARE_ERR_USAGE,
                          "--samples and --length are for --calibration");
     if (solver == SOLVER_RTN)
-        return PARE_OK;
+        return quantize_memory_fit(w);
     PARE_TRY(pare_arena_alloc(&w->stored.arena, &w->solved, w->stored.plan.count,
                               sizeof *w->solved, w->err));
     memset(w->solved, 0, w->stored.plan.count * sizeof *w->solved);
     enum pare_status status = read_text(w, &arena);
     pare_arena_free(&arena);
-    return status;
-}
-
-/* --- Costs ------------------------------------------------------------------------ */
-
-struct costs {
-    uint64_t hidden, moments, block, solver, batch;
-    uint64_t pairs;  /* inputs that the original weights make, of the part */
-    double products; /* multiplications and additions in pairs */
-};
-
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* A matrix: packed and as codes; the factor, what the sweep needs; their arithmetic. */
-static void add_matrix(const struct quantize_work *w, const struct pare_walk_site *site,
-                       size_t slot, uint64_t *block, struct costs *c)
-{
-    const struct solver_options *o = &w->o->solver;
-    const int both = o->correct > 0, passes = (o->sequential ? 5 : 2) * (1 + both);
-    const uint64_t K = site->K, N = w->stored.plan.slots[slot].shape[0];
-    const double rows =
-        (double)(site->first ? w->calibration.samples : w->calibration.tokens);
-    struct pare_target target;
-    *block += N * K * sizeof(float) * (uint64_t)(1 + both) + w->items[slot].bytes;
-    c->products += rows * (double)N * (double)K * passes;
-    if (!quantize_target(w, slot, &target))
-        return;
-    /* Weights, what they become, the sweep's sums and codes; to correct, the moments as
-     * float, the aim and the change. */
-    const uint64_t solver =
-        K * K * sizeof(float) * (uint64_t)(1 + both) + N * K * (uint64_t)(both ? 21 : 13);
-    c->solver = larger(c->solver, solver);
-    c->products += (1.5 + 2 * both) * (double)N * (double)K * (double)K;
-}
-
-static void add_part(const struct quantize_work *w, const struct pare_walk_site *sites,
-                     int n, struct costs *c)
-{
-    const struct solver_options *o = &w->o->solver;
-    const int both = o->correct > 0;
-    uint64_t block = 0, moments = 0;
-    for (int s = 0; s < n; s++) {
-        const uint64_t K = sites[s].K;
-        const double size = (double)K * (double)K;
-        const size_t rows =
-            sites[s].first ? w->calibration.samples : w->calibration.tokens;
-        struct pare_target target;
-        int wanted = 0;
-        for (int i = 0; i < sites[s].n_slots; i++) {
-            add_matrix(w, &sites[s], sites[s].slots[i], &block, c);
-            wanted |= quantize_target(w, sites[s].slots[i], &target);
-        }
-        if (!wanted)
-            continue;
-        const uint64_t bytes = pare_gram_bytes(K) + (both ? K * K * sizeof(double) : 0);
-        moments = o->sequential ? larger(moments, bytes) : moments + bytes;
-        c->products += (double)rows * size * (0.5 + both) + size * (double)K;
-        c->pairs += both ? w->calibration.longest * K * 2 * sizeof(float) : 0;
-    }
-    c->block = larger(c->block, block);
-    c->moments = larger(c->moments, moments);
-    c->batch = larger(c->batch, c->pairs);
-    c->pairs = 0;
-}
-
-static struct costs add_costs(const struct quantize_work *w)
-{
-    const struct pare_config *config = &w->stored.config;
-    const uint64_t C = config->hidden, F = config->ffn;
-    const uint64_t streams = w->o->solver.correct > 0 ? 2 : 1;
-    struct costs c = {.hidden = streams * w->calibration.tokens * C * sizeof(float)};
-    for (int part = 0; part <= (int)config->layers; part++) {
-        struct pare_walk_site sites[PARE_WALK_SITES];
-        add_part(w, sites, pare_walk_sites(config, &w->stored.plan, part, sites), &c);
-    }
-    c.batch += streams * w->calibration.longest * (7 * C + F) * sizeof(float);
-    return c;
-}
-
-#define PROBE 512 /* rows, columns and depth of the product that is timed */
-
-/* Seconds that this machine takes for a pair of a multiplication and an addition. */
-static enum pare_status time_product(double *pair, struct pare_error *err)
-{
-    struct pare_arena arena = {0};
-    float *A, *C;
-    enum pare_status status;
-    PARE_TRY_OUT(pare_arena_alloc(&arena, &A, PROBE, PROBE * sizeof *A, err));
-    PARE_TRY_OUT(pare_arena_alloc(&arena, &C, PROBE, PROBE * sizeof *C, err));
-    memset(A, 0, (size_t)PROBE * PROBE * sizeof *A);
-    *pair = 0;
-    for (int i = 0; i < 5; i++) {
-        const double start = pare_clock_ms();
-        PARE_TRY_OUT(pare_gemm(PROBE, PROBE, PROBE, pare_rows(A, PROBE),
-                               pare_rows(A, PROBE), C, PROBE, 0, &arena, err));
-        const double took = (pare_clock_ms() - start) / 1000 / PROBE / PROBE / PROBE;
-        *pair = i == 0 || took < *pair ? took : *pair;
-    }
-out:
-    pare_arena_free(&arena);
-    return status;
-}
-
-enum pare_status quantize_costs(const struct quantize_work *w)
-{
-    const struct costs c = add_costs(w);
-    char text[7][24];
-    uint64_t input = 0;
-    double pair;
-    for (size_t i = 0; i < w->stored.ckpt->n_tensors; i++)
-        input += w->stored.ckpt->tensors[i].bytes;
-    PARE_TRY(time_product(&pair, w->err));
-    printf(
-        "memory: about %s (hidden states %s, second moments %s, a block %s, the solver "
-        "%s, a batch %s),\n"
-        "        and, as long as nobody else wants it, %s of the container\n",
-        pare_cli_bytes(c.hidden + c.moments + c.block + c.solver + c.batch, text[0]),
-        pare_cli_bytes(c.hidden, text[1]), pare_cli_bytes(c.moments, text[2]),
-        pare_cli_bytes(c.block, text[3]), pare_cli_bytes(c.solver, text[4]),
-        pare_cli_bytes(c.batch, text[5]), pare_cli_bytes(input, text[6]));
-    printf("time: about %.1f s\n", 1.5 * c.products * pair);
-    return PARE_OK;
+    return status == PARE_OK ? quantize_memory_fit(w) : status;
 }

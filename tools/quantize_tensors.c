@@ -6,7 +6,7 @@
 #include "tools/quantize.h"
 
 #define COPIED ((uint64_t)4 << 20) /* bytes of the input that are written together */
-#define SLICE ((size_t)1 << 20) /* weights in memory at a time, about */
+#define SLICE ((size_t)1 << 20)    /* weights in memory at a time, about */
 
 static size_t rows_of_slice(size_t K)
 {

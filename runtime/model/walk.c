@@ -185,8 +185,8 @@ static enum pare_status run_batch(struct walker *w, struct stream *stream,
                                   const struct pare_tap *tap)
 {
     float *hidden;
-    PARE_TRY(pare_hidden_fetch(&stream->hidden, token, batch, w->part < 0, &hidden,
-                               w->err));
+    PARE_TRY(
+        pare_hidden_fetch(&stream->hidden, token, batch, w->part < 0, &hidden, w->err));
     PARE_TRY(run_part(w, stream, batch, hidden, tap));
     return tap ? PARE_OK : pare_hidden_store(&stream->hidden, token, batch, w->err);
 }
@@ -299,9 +299,8 @@ static enum pare_status see_and_solve(struct walker *w, int first, int end)
 static int stage_end(const struct walker *w, int first)
 {
     int s = first + 1;
-    while (s < w->n_sites &&
-           (!w->walk->sequential ||
-            stage_of(w->sites[s].site) == stage_of(w->sites[first].site)))
+    while (s < w->n_sites && (!w->walk->sequential || stage_of(w->sites[s].site) ==
+                                                          stage_of(w->sites[first].site)))
         s++;
     return s;
 }

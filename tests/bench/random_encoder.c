@@ -32,12 +32,13 @@ static enum pare_status write_slot(struct pare_gguf_writer *writer,
     static float values[PIECE];
     const uint64_t n = pare_slot_elements(slot);
     const int matrix = slot->role == PARE_ROLE_LINEAR || slot->role == PARE_ROLE_HEAD;
+    struct pare_rng rng = {.seed = 1, .stream = stream};
     const float mean = slot->role == PARE_ROLE_NORM_WEIGHT ? 1 : 0;
     const float spread = matrix ? 1 / sqrtf((float)slot->shape[1]) : 0.05f;
     for (uint64_t at = 0; at < n; at += PIECE) {
         const size_t count = n - at < PIECE ? (size_t)(n - at) : PIECE;
         for (size_t i = 0; i < count; i++)
-            values[i] = mean + spread * pare_rng_normal(1, stream, at + i);
+            values[i] = mean + spread * pare_rng_normal(&rng);
         PARE_TRY(pare_gguf_writer_data(writer, values, count * sizeof *values, err));
     }
     return PARE_OK;

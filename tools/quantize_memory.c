@@ -1,0 +1,270 @@
+/* What a run of pare-quantize with a solver takes, and how it is made to take less: see
+ * quantize.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "eval/latency.h"
+#include "runtime/model/walk.h"
+#include "tools/quantize.h"
+#include "tools/sizes.h"
+
+#define BASE ((uint64_t)24 << 20) /* the program, its libraries, the vocabulary */
+#define MARGIN 16                 /* of the rest, one part more: what is not listed */
+#define PASS 768                  /* rows that are packed together for second moments */
+#define SLICE ((size_t)1 << 20)   /* weights that are solved for together, when few */
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int is_both(const struct quantize_work *w)
+{
+    return w->o->solver.correct > 0;
+}
+
+size_t quantize_slice_rows(const struct quantize_work *w, size_t N, size_t K)
+{
+    if (!w->saving.slices)
+        return N;
+    const size_t rows = SLICE / K / PARE_SWEEP_ROWS * PARE_SWEEP_ROWS;
+    return rows < PARE_SWEEP_ROWS ? PARE_SWEEP_ROWS : rows < N ? rows : N;
+}
+
+/* --- Memory ----------------------------------------------------------------------- */
+
+/* At the worst moment: while a part's inputs are seen, or while it is solved for. */
+struct memory {
+    uint64_t hidden, moments, block, batch, solver;
+    uint64_t all;
+};
+
+/* What a pass over the sites first .. end - 1 of a part holds. */
+struct pass {
+    const struct pare_walk_site *sites;
+    int first, end;
+    uint64_t moments, pairs, packed, solver;
+};
+
+static void add_slot(const struct quantize_work *w, const struct pare_walk_site *site,
+                     size_t slot, struct pass *pass)
+{
+    const uint64_t both = is_both(w), K = site->K;
+    const size_t N = (size_t)w->stored.plan.slots[slot].shape[0];
+    const uint64_t rows = quantize_slice_rows(w, N, site->K);
+    struct pare_target target;
+    if (!quantize_target(w, slot, &target))
+        return;
+    /* The factor, and to correct, the moments as float; of the rows the weights, what
+     * they become, the sweep's sums and codes, the aim and the change. Packed panels. */
+    pass->solver = larger(pass->solver, (1 + both) * K * K * sizeof(float) +
+                                            rows * K * (both ? 21 : 13) + 4 * K * PASS);
+}
+
+static struct pass add_pass(const struct quantize_work *w,
+                            const struct pare_walk_site *sites, int first, int end)
+{
+    const uint64_t both = is_both(w), longest = w->calibration.longest;
+    struct pass pass = {.sites = sites, .first = first, .end = end};
+    for (int s = first; s < end; s++) {
+        const uint64_t K = sites[s].K;
+        struct pare_target target;
+        int wanted = 0;
+        for (int i = 0; i < sites[s].n_slots; i++) {
+            add_slot(w, &sites[s], sites[s].slots[i], &pass);
+            wanted |= quantize_target(w, sites[s].slots[i], &target);
+        }
+        if (!wanted)
+            continue;
+        pass.moments += pare_gram_bytes(K) + both * K * K * sizeof(double);
+        pass.pairs += both * longest * K * sizeof(float);
+        /* Both operands; and the difference of what is seen. */
+        pass.packed = larger(pass.packed, 2 * K * PASS * sizeof(float) +
+                                              both * longest * K * sizeof(float));
+    }
+    return pass;
+}
+
+static void take_pass(const struct pass *pass, uint64_t hidden, uint64_t block,
+                      uint64_t forms, uint64_t batch, struct memory *m)
+{
+    const uint64_t acts = batch + pass->pairs + pass->packed;
+    const uint64_t seeing = hidden + block + forms + pass->moments + acts;
+    const uint64_t solving = hidden + forms + pass->moments + pass->solver;
+    if (larger(seeing, solving) <= m->all)
+        return;
+    *m = (struct memory){.hidden = hidden,
+                         .moments = pass->moments,
+                         .block = forms + (seeing > solving ? block : 0),
+                         .batch = seeing > solving ? acts : 0,
+                         .solver = seeing > solving ? 0 : pass->solver,
+                         .all = larger(seeing, solving)};
+}
+
+/* Packed weights of a part, and what it is stored as. */
+static void part_bytes(const struct quantize_work *w, int part, uint64_t *block,
+                       uint64_t *forms)
+{
+    *block = *forms = 0;
+    for (size_t i = 0; i < w->stored.plan.count; i++) {
+        const struct pare_slot *slot = &w->stored.plan.slots[i];
+        if (quantize_part_of(&w->stored, i) != part)
+            continue;
+        *forms += w->items[i].scheme == PARE_SCHEME_KEEP ? 0 : w->items[i].bytes;
+        if (slot->role != PARE_ROLE_EMBEDDING)
+            *block +=
+                pare_slot_elements(slot) * sizeof(float) * (uint64_t)(1 + is_both(w));
+        else /* rows are looked up in place */
+            *block += pare_slot_elements(slot) * sizeof(float);
+    }
+}
+
+static uint64_t batch_bytes(const struct quantize_work *w)
+{
+    const struct pare_config *config = &w->stored.config;
+    const uint64_t row = 7 * (uint64_t)config->hidden + config->ffn;
+    const uint64_t panels = larger(config->hidden, config->ffn);
+    return w->calibration.longest * (row + row / 8 + panels) * sizeof(float);
+}
+
+static uint64_t hidden_bytes(const struct quantize_work *w)
+{
+    const uint64_t tokens =
+        w->saving.spill ? w->calibration.longest : w->calibration.tokens;
+    return (uint64_t)(1 + is_both(w)) * tokens * w->stored.config.hidden * sizeof(float);
+}
+
+static struct memory add_memory(const struct quantize_work *w)
+{
+    const struct pare_config *config = &w->stored.config;
+    const uint64_t hidden = hidden_bytes(w), batch = batch_bytes(w);
+    struct memory m = {0};
+    for (int part = PARE_PART_EMBEDDINGS; part <= (int)config->layers; part++) {
+        struct pare_walk_site sites[PARE_WALK_SITES];
+        const int n = pare_walk_sites(config, &w->stored.plan, part, sites);
+        const int step = w->saving.one_site || w->o->solver.sequential ? 1 : n ? n : 1;
+        const struct pass none = {0};
+        uint64_t block, forms;
+        part_bytes(w, part, &block, &forms);
+        take_pass(&none, hidden, block, forms, batch, &m);
+        for (int first = 0; first < n; first += step) {
+            const struct pass pass = add_pass(w, sites, first, first + step);
+            take_pass(&pass, hidden, block, forms, batch, &m);
+        }
+    }
+    m.all += m.all / MARGIN + BASE + w->calibration.text_bytes;
+    return m;
+}
+
+enum pare_status quantize_memory_fit(struct quantize_work *w)
+{
+    static const struct quantize_saving savings[] = {
+        {0, 0, 0}, {.slices = 1}, {.slices = 1, .spill = 1}, {1, 1, 1}};
+    const size_t n = sizeof savings / sizeof *savings;
+    uint64_t allowed;
+    char text[2][24];
+    if (!w->o->max_ram)
+        return PARE_OK;
+    PARE_TRY(parse_size("max-ram", w->o->max_ram, &allowed, w->err));
+    if (!w->calibration.samples)
+        return pare_fail(w->err, PARE_ERR_USAGE, "--max-ram is for --calibration");
+    for (size_t i = 0; i < n; i++) {
+        w->saving = savings[i];
+        if (add_memory(w).all <= allowed)
+            return PARE_OK;
+    }
+    return pare_fail(w->err, PARE_ERR_MEMORY, "--max-ram %s: this takes %s at least%s",
+                     w->o->max_ram, pare_cli_bytes(add_memory(w).all, text[0]),
+                     is_both(w) ? "; --correct 0 takes less" : "");
+}
+
+/* --- Arithmetic ------------------------------------------------------------------- */
+
+/* Multiplications and additions, in pairs. */
+static double add_products(const struct quantize_work *w)
+{
+    const struct pare_config *config = &w->stored.config;
+    const int both = is_both(w);
+    double products = 0;
+    for (int part = 0; part <= (int)config->layers; part++) {
+        struct pare_walk_site sites[PARE_WALK_SITES];
+        const int n = pare_walk_sites(config, &w->stored.plan, part, sites);
+        const int passes = w->saving.one_site || w->o->solver.sequential ? n + 1 : 2;
+        for (int s = 0; s < n; s++) {
+            const double K = (double)sites[s].K;
+            const double rows =
+                (double)(sites[s].first ? w->calibration.samples : w->calibration.tokens);
+            struct pare_target target;
+            int wanted = 0;
+            for (int i = 0; i < sites[s].n_slots; i++) {
+                const size_t slot = sites[s].slots[i];
+                const double NK = (double)w->stored.plan.slots[slot].shape[0] * K;
+                const int solved = quantize_target(w, slot, &target);
+                wanted |= solved;
+                products += rows * NK * passes * (1 + both);
+                products += solved ? (1.5 + 2 * both) * NK * K : 0;
+            }
+            products += wanted ? K * K * (rows * (0.5 + both) + K) : 0;
+        }
+    }
+    return products;
+}
+
+#define PROBE 512 /* rows, columns and depth of the product that is timed */
+
+/* Seconds that this machine takes for a pair of a multiplication and an addition. */
+static enum pare_status time_product(double *pair, struct pare_error *err)
+{
+    struct pare_arena arena = {0};
+    float *A, *C;
+    enum pare_status status;
+    PARE_TRY_OUT(pare_arena_alloc(&arena, &A, PROBE, PROBE * sizeof *A, err));
+    PARE_TRY_OUT(pare_arena_alloc(&arena, &C, PROBE, PROBE * sizeof *C, err));
+    memset(A, 0, (size_t)PROBE * PROBE * sizeof *A);
+    *pair = 0;
+    for (int i = 0; i < 5; i++) {
+        const double start = pare_clock_ms();
+        PARE_TRY_OUT(pare_gemm(PROBE, PROBE, PROBE, pare_rows(A, PROBE),
+                               pare_rows(A, PROBE), C, PROBE, 0, &arena, err));
+        const double took = (pare_clock_ms() - start) / 1000 / PROBE / PROBE / PROBE;
+        *pair = i == 0 || took < *pair ? took : *pair;
+    }
+out:
+    pare_arena_free(&arena);
+    return status;
+}
+
+static void print_disk(const struct quantize_work *w)
+{
+    char text[3][24];
+    uint64_t stored = 0;
+    for (size_t i = 0; i < w->stored.plan.count; i++)
+        stored += w->items[i].bytes;
+    const uint64_t spilled = w->saving.spill
+                                 ? (uint64_t)(1 + is_both(w)) * w->calibration.tokens *
+                                       w->stored.config.hidden * sizeof(float)
+                                 : 0;
+    printf("disk: about %s (the container %s, hidden states %s)\n",
+           pare_cli_bytes(stored + spilled, text[0]), pare_cli_bytes(stored, text[1]),
+           pare_cli_bytes(spilled, text[2]));
+}
+
+enum pare_status quantize_costs(const struct quantize_work *w)
+{
+    const struct memory m = add_memory(w);
+    char text[6][24];
+    double pair;
+    PARE_TRY(time_product(&pair, w->err));
+    printf("memory: about %s (hidden states %s, second moments %s, a block %s, a batch "
+           "%s, the solver %s)\n",
+           pare_cli_bytes(m.all, text[0]), pare_cli_bytes(m.hidden, text[1]),
+           pare_cli_bytes(m.moments, text[2]), pare_cli_bytes(m.block, text[3]),
+           pare_cli_bytes(m.batch, text[4]), pare_cli_bytes(m.solver, text[5]));
+    if (w->saving.slices)
+        printf("        to fit: matrices in slices%s%s\n",
+               w->saving.spill ? ", hidden states in a file" : "",
+               w->saving.one_site ? ", a pass over the text for each layer" : "");
+    print_disk(w);
+    printf("time: about %.1f s\n", 1.5 * add_products(w) * pair);
+    return PARE_OK;
+}

@@ -1,0 +1,178 @@
+/* One matrix with a solver: codes from its weights and the moments of its inputs. */
+#include "libquant/correct.h"
+#include "libquant/loss.h"
+#include "runtime/base/alloc.h"
+#include "tools/quantize.h"
+
+/* Some rows of a matrix while they are solved for. */
+struct matrix {
+    struct quantize_solving *with;
+    size_t slot;
+    struct pare_target target;
+    const struct quantize_form *form;
+    float *W, *aim, *Q; /* [rows, K]; aim: W, or what it should be for these inputs */
+    size_t N, K;
+    size_t first, rows;
+};
+
+/* Adds what it costs that `aim` became Q; Q is lost. */
+static enum pare_status add_cost(const struct matrix *m, double *loss,
+                                 struct pare_error *err)
+{
+    const struct pare_kernels *kernels = pare_kernels();
+    const struct quantize_solving *with = m->with;
+    double sum = 0;
+    for (size_t n = 0; n < m->rows; n++)
+        kernels->axpy(m->Q + n * m->K, -1, m->aim + n * m->K, m->K);
+    PARE_TRY(pare_quant_loss(with->gram, m->Q, m->rows, &sum, with->scratch, err));
+    *loss += sum / ((double)with->gram->rows * (double)m->N);
+    return PARE_OK;
+}
+
+/* And what rounding to nearest would have cost. */
+static enum pare_status compare(const struct matrix *m, struct quantize_solved *solved,
+                                struct pare_error *err)
+{
+    PARE_TRY(add_cost(m, &solved->loss, err));
+    if (m->target.kind == PARE_TARGET_GROUPS)
+        pare_grid_round(&m->target.grid, m->W, m->rows, m->K, m->Q);
+    else
+        PARE_TRY(pare_rtn_round(m->target.type, m->W, m->rows, m->K, m->Q, err));
+    return add_cost(m, &solved->rtn, err);
+}
+
+static void tell(const struct matrix *m, const struct quantize_solved *solved)
+{
+    struct quantize_work *w = m->with->w;
+    const char *name = w->stored.plan.slots[m->slot].name;
+    pare_cli_detail(
+        w->cli, "%-32s %-9s error %8.4f %%  outputs %6.4f of rounding's%s%s", name,
+        w->items[m->slot].form, 100 * pare_quant_error_relative(&w->errors[m->slot]),
+        solved->rtn > 0 ? solved->loss / solved->rtn : 1,
+        solved->dead ? "  dead inputs" : "", solved->escalations ? "  more damping" : "");
+    if (solved->fallback)
+        pare_cli_warn(w->cli,
+                      "tensor %s: the second moments of its inputs are of no use; its "
+                      "columns were rounded one by one",
+                      name);
+}
+
+static enum pare_order order_of(const struct matrix *m)
+{
+    const int order = m->with->w->o->solver.order;
+    return order ? (enum pare_order)(order - 1) : pare_gptq_default_order(&m->target);
+}
+
+/* Adds the errors of the weights themselves, when others were aimed at. */
+static void measure(const struct matrix *m, struct pare_quant_error *error)
+{
+    for (size_t i = 0; i < m->rows * m->K; i++)
+        pare_quant_error_add(error, m->W[i], m->Q[i]);
+}
+
+/* Weights of the rows at hand, and what is aimed at. */
+static enum pare_status read_rows(const struct matrix *m, struct pare_error *err)
+{
+    const struct quantize_work *w = m->with->w;
+    const struct pare_tensor *tensor = w->stored.tensors[m->slot];
+    const uint64_t row = tensor->bytes / m->N;
+    struct pare_tensor slice = *tensor;
+    slice.shape[0] = m->rows;
+    slice.bytes = m->rows * row;
+    slice.data = (const unsigned char *)tensor->data + m->first * row;
+    PARE_TRY(pare_tensor_decode(&slice, m->W, err));
+    pare_ckpt_release(w->stored.ckpt, slice.data, slice.bytes);
+    if (!m->with->cross)
+        return PARE_OK;
+    return pare_quant_correct(&m->with->factor, m->with->cross, m->W, m->rows,
+                              (float)w->o->solver.correct, m->aim, m->with->scratch, err);
+}
+
+static enum pare_status solve_rows(const struct matrix *m, struct pare_error *err)
+{
+    struct quantize_work *w = m->with->w;
+    const struct quantize_form *form = m->form;
+    struct pare_gptq_options options = pare_gptq_defaults(&m->target);
+    struct pare_gptq_report report = {.error = w->errors[m->slot]};
+    const struct pare_quant_rows rows = {m->aim, m->rows, m->K, m->first};
+    const struct pare_target_data data = {
+        form->data + m->first * form->row_bytes,
+        form->scale ? form->scale + m->first * (form->scale_bytes / m->N) : NULL,
+        form->zero ? form->zero + m->first * (form->zero_bytes / m->N) : NULL};
+    options.early = order_of(m) == PARE_ORDER_ALL;
+    PARE_TRY(read_rows(m, err));
+    PARE_TRY(pare_gptq(&rows, &m->with->factor, &options, m->Q, &data, &report,
+                       m->with->scratch, err));
+    if (m->with->cross)
+        measure(m, &w->errors[m->slot]);
+    else
+        w->errors[m->slot] = report.error;
+    return w->o->json || w->cli->verbose ? compare(m, &w->solved[m->slot], err) : PARE_OK;
+}
+
+static enum pare_status solve_matrix(struct matrix *m, struct pare_error *err)
+{
+    struct quantize_work *w = m->with->w;
+    const struct pare_factor *factor = &m->with->factor;
+    const size_t slice = m->rows;
+    w->errors[m->slot] = (struct pare_quant_error){0};
+    w->solved[m->slot] = (struct quantize_solved){.done = 1,
+                                                  .damping = factor->damping,
+                                                  .dead = factor->dead,
+                                                  .escalations = factor->escalations,
+                                                  .fallback = factor->fallback};
+    for (; m->first < m->N; m->first += m->rows) {
+        m->rows = m->N - m->first < slice ? m->N - m->first : slice;
+        PARE_TRY(pare_check_interrupted(err));
+        PARE_TRY(solve_rows(m, err));
+    }
+    tell(m, &w->solved[m->slot]);
+    return PARE_OK;
+}
+
+/* The factor that this matrix needs, unless it has been made for the same already. */
+static enum pare_status make_factor(const struct matrix *m, struct pare_error *err)
+{
+    struct quantize_solving *with = m->with;
+    const size_t group = pare_target_group(&m->target, m->K);
+    const enum pare_order order = order_of(m);
+    if (with->factor.H && with->options.group == group && with->options.order == order)
+        return PARE_OK;
+    with->options = (struct pare_factor_options){.order = order,
+                                                 .group = group,
+                                                 .damping = with->w->o->solver.damping,
+                                                 .strict = with->w->o->format.strict};
+    pare_factor_free(&with->factor);
+    return pare_factor_init(&with->factor, with->gram, m->K, &with->options,
+                            with->scratch, err);
+}
+
+enum pare_status quantize_solve(struct quantize_solving *with, size_t slot_number,
+                                struct quantize_form *form, struct pare_error *err)
+{
+    struct quantize_work *w = with->w;
+    const struct pare_slot *slot = &w->stored.plan.slots[slot_number];
+    struct matrix m = {.with = with,
+                       .slot = slot_number,
+                       .form = form,
+                       .N = (size_t)slot->shape[0],
+                       .K = (size_t)slot->shape[1]};
+    if (!quantize_target(w, slot_number, &m.target))
+        return PARE_OK;
+    PARE_TRY(make_factor(&m, err));
+    PARE_TRY(quantize_form_make(w, slot_number, form));
+    m.rows = quantize_slice_rows(w, m.N, m.K);
+    enum pare_status status;
+    PARE_TRY_OUT(pare_alloc_raw(&m.W, m.rows, m.K * sizeof *m.W, err));
+    PARE_TRY_OUT(pare_alloc_raw(&m.Q, m.rows, m.K * sizeof *m.Q, err));
+    m.aim = m.W;
+    if (with->cross)
+        PARE_TRY_OUT(pare_alloc_raw(&m.aim, m.rows, m.K * sizeof *m.aim, err));
+    status = solve_matrix(&m, err);
+out:
+    if (m.aim != m.W)
+        pare_free(m.aim);
+    pare_free(m.W);
+    pare_free(m.Q);
+    return status;
+}
