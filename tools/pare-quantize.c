@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "runtime/base/json.h"
-#include "runtime/base/peak.h"
+#include "runtime/base/memory.h"
 #include "runtime/model/container.h"
 #include "tools/quantize.h"
 

@@ -8,8 +8,8 @@
 #include "tools/quantize.h"
 #include "tools/sizes.h"
 
-#define BASE ((uint64_t)24 << 20) /* the program, its libraries, the vocabulary */
-#define MARGIN 16                 /* of the rest, one part more: what is not listed */
+#define BASE ((uint64_t)16 << 20) /* the program, its libraries, the vocabulary */
+#define MARGIN 32                 /* of the rest, one part more: what is not listed */
 #define PASS 768                  /* rows that are packed together for second moments */
 #define SLICE ((size_t)1 << 20)   /* weights that are solved for together, when few */
 

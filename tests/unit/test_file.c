@@ -27,6 +27,20 @@ static void tear_down(void)
 
 TestSuite(file, .init = set_up, .fini = tear_down);
 
+/* Of this process, now. */
+static uint64_t resident_bytes(void)
+{
+    char line[128];
+    uint64_t kib = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (!strncmp(line, "VmRSS:", 6))
+            kib = strtoull(line + 6, NULL, 10);
+    if (file)
+        fclose(file);
+    return kib * 1024;
+}
+
 Test(file, a_mapping_shows_the_bytes_and_an_empty_file_maps_to_nothing)
 {
     put_file(folder_path(&folder, "a"), "hello", 5);
@@ -40,6 +54,50 @@ Test(file, a_mapping_shows_the_bytes_and_an_empty_file_maps_to_nothing)
     cr_assert_eq(pare_map_open(folder_path(&folder, "empty"), &map, &err), PARE_OK);
     cr_assert_eq(map.size, 0);
     cr_assert_null(map.data);
+    pare_map_close(&map);
+}
+
+/* The data are there again after their memory went, also at the edges of the file. */
+Test(file, released_pages_are_read_again)
+{
+    static unsigned char bytes[300001];
+    struct pare_map map, other;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)(i * 7 + i / 4096);
+    put_file(folder_path(&folder, "a"), (const char *)bytes, sizeof bytes);
+    cr_assert_eq(pare_map_open(folder_path(&folder, "a"), &map, &err), PARE_OK);
+    cr_assert_eq(pare_map_open(folder_path(&folder, "a"), &other, &err), PARE_OK);
+    static const size_t pieces[][2] = {
+        {0, sizeof bytes}, {1, 5000}, {4096, 4096}, {299000, 1001}, {100, UINT32_MAX}};
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        cr_assert_eq(memcmp(map.data, bytes, sizeof bytes), 0);
+        pare_map_release(&map, map.data + pieces[i][0], pieces[i][1]);
+    }
+    pare_map_release(&map, bytes, sizeof bytes); /* nothing of the mapping's */
+    pare_map_release(&map, other.data, other.size);
+    cr_assert_eq(memcmp(map.data, bytes, sizeof bytes), 0);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        cr_assert_eq(bytes[i], (unsigned char)(i * 7 + i / 4096));
+    pare_map_close(&map);
+    pare_map_release(&map, bytes, sizeof bytes);
+    pare_map_close(&other);
+}
+
+Test(file, a_released_page_takes_no_memory)
+{
+    const size_t size = 4 << 20;
+    char *data = calloc(1, size);
+    struct pare_map map;
+    put_file(folder_path(&folder, "a"), data, size);
+    free(data);
+    cr_assert_eq(pare_map_open(folder_path(&folder, "a"), &map, &err), PARE_OK);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < size; i += 512)
+        sum += map.data[i];
+    cr_assert_eq(sum, 0);
+    const uint64_t before = resident_bytes();
+    pare_map_release(&map, map.data, map.size);
+    cr_assert_gt(before, resident_bytes() + size / 2);
     pare_map_close(&map);
 }
 

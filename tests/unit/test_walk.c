@@ -7,8 +7,10 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/interrupt.h"
 #include "runtime/base/parallel.h"
+#include "runtime/base/sha256.h"
 #include "runtime/model/walk.h"
 #include "runtime/tensor/gram.h"
+#include "tests/support/folder.h"
 #include "tests/support/random_model.h"
 
 #define OK(call)                                                                         \
@@ -278,6 +280,14 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
     return PARE_OK;
 }
 
+static enum pare_status solve_nothing(void *context, const struct pare_walk_site *site,
+                                      struct pare_error *err)
+{
+    (void)err;
+    expect_rows(context, seen_at(context, site));
+    return PARE_OK;
+}
+
 static struct pare_walk make_walk(struct world *w)
 {
     return (struct pare_walk){.config = &w->config,
@@ -474,5 +484,71 @@ Test(walk, errors_and_interruptions_end_it)
     w.open = 0;
     cr_assert_eq(pare_walk_run(&walk, &visitor, &err), PARE_ERR_INPUT);
     cr_assert_str_eq(err.message, "token id 61 is outside the vocabulary of 61");
+    tear_down(&w);
+}
+
+/* --- Less memory ------------------------------------------------------------------ */
+
+static void replace(void *context, const struct pare_walk_site *site)
+{
+    struct world *w = context;
+    for (int s = 0; s < site->n_slots; s++)
+        change(&w->now, site->slots[s]);
+}
+
+/* What a walk saw, hashed; weights change when the walk says so. */
+static void digest(int sequential, int both, int one_site, const char *beside,
+                   char out[65])
+{
+    struct world w;
+    struct pare_sha256 sha;
+    set_up(&w, &classifier);
+    w.both = both;
+    struct pare_walk walk = make_walk(&w);
+    walk.sequential = sequential;
+    walk.one_site = one_site;
+    walk.spill_beside = beside;
+    struct pare_walk_visitor visitor = visitor_of(&w);
+    visitor.solve = solve_nothing;
+    visitor.replace = replace;
+    OK(pare_walk_run(&walk, &visitor, &err));
+    pare_sha256_init(&sha);
+    for (size_t i = 0; i < w.n_seen; i++) {
+        const size_t bytes = w.seen[i].rows * w.seen[i].site.K * sizeof(float);
+        cr_assert_gt(bytes, 0);
+        pare_sha256_update(&sha, w.seen[i].X, bytes);
+        if (both)
+            pare_sha256_update(&sha, w.seen[i].original, bytes);
+    }
+    pare_sha256_hex(&sha, out);
+    tear_down(&w);
+}
+
+Test(walk, with_less_memory_the_same_is_seen)
+{
+    struct folder folder = folder_make();
+    char beside[256], expected[65], found[65];
+    snprintf(beside, sizeof beside, "%s", folder_path(&folder, "out"));
+    for (int mode = 0; mode < 4; mode++) {
+        digest(mode & 1, mode >> 1, 0, NULL, expected);
+        for (int less = 1; less < 4; less++) {
+            digest(mode & 1, mode >> 1, less & 1, less & 2 ? beside : NULL, found);
+            cr_assert_str_eq(found, expected, "mode %d, less %d", mode, less);
+        }
+    }
+    cr_assert_eq(folder_count(&folder), 0, "a file was left");
+    folder_remove(&folder);
+}
+
+Test(walk, a_folder_that_is_not_there_cannot_take_hidden_states)
+{
+    struct world w;
+    struct pare_error err = {""};
+    set_up(&w, &classifier);
+    struct pare_walk walk = make_walk(&w);
+    const struct pare_walk_visitor visitor = visitor_of(&w);
+    walk.spill_beside = "/nowhere/at/all/out";
+    cr_assert_eq(pare_walk_run(&walk, &visitor, &err), PARE_ERR_IO);
+    cr_assert(strstr(err.message, "/nowhere/at/all/out") != NULL, "%s", err.message);
     tear_down(&w);
 }

@@ -1,10 +1,13 @@
-/* Peak memory: see peak.h. */
-#include "runtime/base/peak.h"
+/* Memory of the process: see memory.h. */
+#include "runtime/base/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 uint64_t pare_peak_memory(void)
 {
@@ -21,4 +24,11 @@ uint64_t pare_peak_memory(void)
     if (!kib && getrusage(RUSAGE_SELF, &usage) == 0)
         kib = (uint64_t)usage.ru_maxrss;
     return kib * 1024;
+}
+
+void pare_memory_return(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
 }
