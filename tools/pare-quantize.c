@@ -4,6 +4,7 @@
 
 #include "runtime/base/json.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/sha256.h"
 #include "runtime/model/container.h"
 #include "tools/quantize.h"
 
@@ -110,13 +111,39 @@ static enum pare_status make_meta(const struct quantize_work *w, const char *sha
     return status;
 }
 
+/* Which run this is, for what it leaves when it is stopped: everything that its bytes and
+ * its report depend on. */
+static enum pare_status identify(const struct quantize_work *w, const char *sha256,
+                                 char identity[65])
+{
+    static const char *const reports[] = {"", "report"};
+    cJSON *options = options_json(w);
+    char *text = options ? cJSON_PrintUnformatted(options) : NULL;
+    cJSON_Delete(options);
+    if (!text)
+        return pare_fail_memory(w->err, sizeof(cJSON));
+    const char *const parts[] = {PARE_VERSION, sha256, text,
+                                 reports[w->o->json || w->cli->verbose]};
+    struct pare_sha256 sha;
+    pare_sha256_init(&sha);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        pare_sha256_update(&sha, parts[i], strlen(parts[i]) + 1);
+    pare_sha256_hex(&sha, identity);
+    cJSON_free(text);
+    return PARE_OK;
+}
+
 static enum pare_status write_container(struct quantize_work *w, const char *sha256)
 {
     struct pare_meta meta = {0};
     struct pare_gguf_writer *writer = NULL;
+    char identity[65];
     enum pare_status status;
     PARE_TRY_OUT(make_meta(w, sha256, &meta));
+    PARE_TRY_OUT(identify(w, sha256, identity));
     PARE_TRY_OUT(pare_gguf_writer_open(w->cli->output, &meta, &writer, w->err));
+    if (w->calibration.samples)
+        PARE_TRY_OUT(quantize_resume_open(w, identity));
     status = quantize_tensors(w, writer);
     if (status != PARE_OK) {
         status = pare_fail_in(w->err, status, "%s", w->stored.ckpt->path);
@@ -125,6 +152,7 @@ static enum pare_status write_container(struct quantize_work *w, const char *sha
     status = pare_gguf_writer_commit(writer, w->err);
     writer = NULL;
 out:
+    quantize_resume_close(w, status);
     pare_gguf_writer_abort(writer);
     pare_meta_free(&meta);
     return status;
@@ -329,7 +357,8 @@ int main(int argc, char **argv)
             "worked on one after the other, each for what the quantised ones before it "
             "compute. Embeddings are rounded. Inputs that were always zero, more damping "
             "and moments of no use are counted in the report of --json, and errors with "
-            "--strict.\n\n"
+            "--strict. What a run that was stopped has done is in OUTPUT.partial, and the "
+            "same command goes on from there.\n\n"
             "Norms and biases stay f32, and so do the classifier and the token types, "
             "which are small, unless the scheme is f16 or bf16.",
         .operands = "INPUT",

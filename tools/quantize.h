@@ -6,6 +6,7 @@
 #include "libquant/gptq.h"
 #include "libquant/scheme.h"
 #include "libquant/sweep.h"
+#include "runtime/base/journal.h"
 #include "runtime/checkpoint/gguf_writer.h"
 #include "runtime/model/stored.h"
 #include "runtime/tensor/cross.h"
@@ -46,6 +47,9 @@ struct quantize_work {
     const struct pare_fake *fake;   /* that the tensors were trained with, or NULL */
     struct calibration calibration; /* samples is 0 when there is none */
     struct quantize_saving saving;
+    struct pare_journal *journal; /* with a calibration: of finished parts */
+    char partial[4096];           /* its path */
+    int finished, saved; /* parts that an earlier run left; whether this one added any */
     struct quantize_solved *solved;  /* [plan.count], with a calibration */
     struct pare_quant_error *errors; /* [plan.count], of the quantised ones */
     struct pare_error *err;
@@ -122,6 +126,18 @@ struct quantize_solving {
 enum pare_status quantize_solve(struct quantize_solving *with, size_t i,
                                 struct quantize_form *form,
                                 struct pare_error *err) PARE_CHECKED;
+/* Finished parts beside the output, for the next run with the same `identity` (64 digits)
+ * if this one is stopped. */
+enum pare_status quantize_resume_open(struct quantize_work *w,
+                                      const char *identity) PARE_CHECKED;
+int quantize_resume_has(const struct quantize_work *w, int part);
+/* Fills the forms and figures of the part, which is the next that was kept. */
+enum pare_status quantize_resume_load(struct quantize_work *w, int part,
+                                      struct quantize_form *forms) PARE_CHECKED;
+enum pare_status quantize_resume_save(struct quantize_work *w, int part,
+                                      const struct quantize_form *forms) PARE_CHECKED;
+/* `status`: how the run ended. */
+void quantize_resume_close(struct quantize_work *w, enum pare_status status);
 /* Decides on `saving` for --max-ram; PARE_ERR_MEMORY with what is possible. */
 enum pare_status quantize_memory_fit(struct quantize_work *w) PARE_CHECKED;
 /* Prints what the run will need. */

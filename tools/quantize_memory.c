@@ -244,8 +244,10 @@ static void print_disk(const struct quantize_work *w)
                                  ? (uint64_t)(1 + is_both(w)) * w->calibration.tokens *
                                        w->stored.config.hidden * sizeof(float)
                                  : 0;
-    printf("disk: about %s (the container %s, hidden states %s)\n",
-           pare_cli_bytes(stored + spilled, text[0]), pare_cli_bytes(stored, text[1]),
+    /* OUTPUT.partial has the codes, until the container does. */
+    printf("disk: about %s (the container, twice while it is made, %s, hidden states "
+           "%s)\n",
+           pare_cli_bytes(2 * stored + spilled, text[0]), pare_cli_bytes(stored, text[1]),
            pare_cli_bytes(spilled, text[2]));
 }
 

@@ -59,6 +59,8 @@ static int wants(void *context, const struct pare_walk_site *site)
     const struct solving *s = context;
     struct pare_target target;
     int any = 0;
+    if (quantize_resume_has(s->w, site->part))
+        return 0;
     for (int i = 0; i < site->n_slots; i++)
         any |= quantize_target(s->w, site->slots[i], &target);
     return any;
@@ -130,6 +132,16 @@ static void replace(void *context, const struct pare_walk_site *site)
 
 /* --- Parts ------------------------------------------------------------------------ */
 
+/* What an earlier run made of the part. */
+static enum pare_status load(struct solving *s, int part)
+{
+    PARE_TRY(quantize_resume_load(s->w, part, s->forms));
+    for (size_t i = 0; i < s->w->stored.plan.count; i++)
+        if (quantize_part_of(&s->w->stored, i) == part)
+            s->ready[i] = s->forms[i].data != NULL;
+    return PARE_OK;
+}
+
 /* Rounds what no solver is for. */
 static enum pare_status begin(void *context, int part, struct pare_error *err)
 {
@@ -137,6 +149,8 @@ static enum pare_status begin(void *context, int part, struct pare_error *err)
     struct quantize_work *w = s->w;
     struct pare_target target;
     (void)err;
+    if (quantize_resume_has(w, part))
+        return load(s, part);
     for (size_t i = 0; i < w->stored.plan.count; i++) {
         if (quantize_part_of(&w->stored, i) != part ||
             w->items[i].scheme == PARE_SCHEME_KEEP || quantize_target(w, i, &target))
@@ -154,6 +168,8 @@ static enum pare_status end(void *context, int part, struct pare_error *err)
     struct solving *s = context;
     struct quantize_work *w = s->w;
     (void)err;
+    if (!quantize_resume_has(w, part))
+        PARE_TRY(quantize_resume_save(w, part, s->forms));
     for (size_t i = 0; i < w->stored.plan.count; i++) {
         if (quantize_part_of(&w->stored, i) != part)
             continue;
