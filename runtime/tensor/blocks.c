@@ -18,7 +18,7 @@
 #include "runtime/base/bytes.h"
 #include "runtime/base/parallel.h"
 #include "runtime/kernels/kernels.h"
-#include "runtime/tensor/tensor.h"
+#include "runtime/tensor/superblocks.h"
 
 static uint32_t bits_of(float value)
 {
@@ -113,7 +113,9 @@ void pare_row_decode(enum pare_dtype type, const void *source, float *out, size_
     case PARE_Q8_0: kernels->decode_q8_0(out, source, n); break;
     case PARE_Q4_0: kernels->decode_q4_0(out, source, n); break;
     case PARE_Q4_1: kernels->decode_q4_1(out, source, n); break;
-    default: break; /* callers ask pare_dtype_info.is_float first */
+    default: /* callers ask pare_dtype_info.is_float first */
+        if (pare_superblock_layout(type))
+            pare_superblock_decode(type, source, out, n);
     }
 }
 

@@ -8,6 +8,7 @@
 #include "runtime/base/parallel.h"
 #include "runtime/tensor/linear_run.h"
 #include "runtime/tensor/panels.h"
+#include "runtime/tensor/superblocks.h"
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -120,10 +121,11 @@ static enum pare_status check_weight(const struct pare_weight *weight, size_t K,
 {
     const struct pare_dtype_info *info = pare_dtype_info(weight->type);
     if (weight->type != PARE_I8 && (!info || !info->is_float || weight->type == PARE_F64))
-        return pare_fail(err, PARE_ERR_USAGE,
-                         "a linear layer cannot run on weights of type %s; expected F32, "
-                         "F16, BF16, Q8_0, Q4_0, Q4_1 or I8 with scales",
-                         info ? info->name : "unknown");
+        return pare_fail(
+            err, PARE_ERR_USAGE,
+            "a linear layer cannot run on weights of type %s; expected F32, "
+            "F16, BF16, Q8_0, Q4_0, Q4_1, a type of super-blocks or I8 with scales",
+            info ? info->name : "unknown");
     if (weight->type == PARE_I8 &&
         !(weight->groups.bits ? (const void *)weight->groups.scale : weight->scale))
         return pare_fail(err, PARE_ERR_USAGE, "an I8 weight came without its scales");
@@ -212,7 +214,8 @@ void pare_linear_decode(const struct pare_kernels *kernels,
     case PARE_Q8_0: kernels->decode_q8_0(out, from, n); break;
     case PARE_Q4_0: kernels->decode_q4_0(out, from, n); break;
     case PARE_Q4_1: kernels->decode_q4_1(out, from, n); break;
-    default: memcpy(out, from, n * sizeof *out); break;
+    case PARE_F32: memcpy(out, from, n * sizeof *out); break;
+    default: pare_superblock_decode(weight->type, from, out, n); break;
     }
 }
 
