@@ -21,8 +21,8 @@ static float to_half(const struct pare_lattice *lattice, float value)
 {
     if (!lattice->half)
         return value;
-    const float rounded = pare_f16_to_f32(pare_f32_to_f16(value));
-    return isfinite(rounded) ? rounded : NAN;
+    uint16_t half;
+    return pare_round_scale(value, lattice->bf16, &half);
 }
 
 /* All rules but MINIMUM take 0 into the range. */
@@ -98,6 +98,7 @@ static void cost_of_rounding(const struct pare_sweep_tile *tile, enum pare_searc
                              const struct pare_lane_grid *grid, float *loss)
 {
     const struct pare_kernels *kernels = pare_kernels();
+    const int weighs = search == PARE_SEARCH_COST || search == PARE_SEARCH_SWEEP;
     float y[ROWS];
     for (size_t k = 0; k < tile->columns; k++) {
         const float *x = tile->x + k * ROWS;
@@ -105,9 +106,48 @@ static void cost_of_rounding(const struct pare_sweep_tile *tile, enum pare_searc
         if (search == PARE_SEARCH_NORM)
             kernels->deviate_power(loss, x, y, 1, NORM, tile->rows);
         else
-            kernels->deviate(NULL, loss, x, y,
-                             search == PARE_SEARCH_SQUARES ? 1 : tile->cost[k],
-                             tile->rows);
+            kernels->deviate(NULL, loss, x, y, weighs ? tile->cost[k] : 1, tile->rows);
+    }
+}
+
+void pare_fit_cost(const struct pare_fit *fit, const struct pare_sweep_tile *tile,
+                   const struct pare_fit_lanes *lanes, float *loss, float *scratch)
+{
+    const struct pare_lane_grid grid = {lanes->scale,     lanes->offset,
+                                        lanes->inverse,   lanes->shift,
+                                        fit->lattice.low, fit->lattice.high};
+    if (fit->search == PARE_SEARCH_SWEEP && tile->T)
+        cost_of_sweep(tile, &grid, loss, scratch);
+    else
+        cost_of_rounding(tile, fit->search, &grid, loss);
+}
+
+/* The scale of three values that suits their codes best. */
+static void polish_ternary(const struct pare_fit *fit, const struct pare_sweep_tile *tile,
+                           struct pare_fit_lanes *lanes)
+{
+    const struct pare_lattice *lattice = &fit->lattice;
+    const struct pare_lane_grid grid = {lanes->scale, lanes->offset, lanes->inverse,
+                                        lanes->shift, lattice->low,  lattice->high};
+    float y[ROWS], qx[ROWS] = {0}, qq[ROWS] = {0};
+    uint8_t codes[ROWS] = {0};
+    for (size_t k = 0; k < tile->columns; k++) {
+        const float *x = tile->x + k * ROWS;
+        const float c = fit->search == PARE_SEARCH_SQUARES ? 1 : tile->cost[k];
+        pare_kernels()->round_affine(y, codes, x, &grid, tile->rows);
+        for (int i = 0; i < ROWS; i++) {
+            const float q = (float)codes[i] - lattice->zero;
+            qx[i] += c * q * x[i];
+            qq[i] += c * q * q;
+        }
+    }
+    for (int i = 0; i < ROWS; i++) {
+        const float now = lanes->scale[i];
+        const float scale =
+            qq[i] > 0 && isfinite(now) ? to_half(lattice, qx[i] / qq[i]) : now;
+        lanes->scale[i] = scale;
+        lanes->inverse[i] = scale != 0 ? 1 / scale : 0;
+        lanes->offset[i] = -scale * lattice->zero;
     }
 }
 
@@ -133,6 +173,8 @@ void pare_fit_tile(const struct pare_fit *fit, const struct pare_sweep_tile *til
     const int directions = lattice->rule == PARE_RULE_SIGNED ? 2 : 1;
     const int candidates = fit->search == PARE_SEARCH_RANGE ? 0 : fit->candidates;
     const int ternary = lattice->rule == PARE_RULE_TERNARY && candidates > 1;
+    const int polish = ternary && (fit->search == PARE_SEARCH_SQUARES ||
+                                   fit->search == PARE_SEARCH_COST);
     const float first = ternary ? FIRST_TERNARY : 1;
     const float step = ternary ? (first - 1) / (float)(candidates - 1) : fit->step;
     struct range range;
@@ -148,12 +190,9 @@ void pare_fit_tile(const struct pare_fit *fit, const struct pare_sweep_tile *til
         float loss[ROWS] = {0};
         for (int i = 0; i < ROWS; i++)
             make(lattice, &range, i, p, c % directions, &lanes);
-        const struct pare_lane_grid grid = {lanes.scale, lanes.offset, lanes.inverse,
-                                            lanes.shift, lattice->low, lattice->high};
-        if (fit->search == PARE_SEARCH_SWEEP && tile->T)
-            cost_of_sweep(tile, &grid, loss, scratch);
-        else
-            cost_of_rounding(tile, fit->search, &grid, loss);
+        if (polish)
+            polish_ternary(fit, tile, &lanes);
+        pare_fit_cost(fit, tile, &lanes, loss, scratch);
         keep_better(&lanes, loss, best, out);
     }
 }

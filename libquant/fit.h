@@ -13,7 +13,8 @@
  *             this one, it is what the grid is wanted for
  *
  * Grids whose codes are not symmetric around 0 are tried in both directions. Scales of
- * ternary weights are tried from 1.8 times the mean magnitude down to the mean.
+ * ternary weights are tried from 1.8 times the mean magnitude down to the mean; for
+ * SQUARES and COST each then becomes the least squares for its codes.
  */
 #ifndef PARE_LIBQUANT_FIT_H
 #define PARE_LIBQUANT_FIT_H
@@ -46,6 +47,11 @@ struct pare_fit_lanes {
     float scale[PARE_SWEEP_ROWS], offset[PARE_SWEEP_ROWS];
     float inverse[PARE_SWEEP_ROWS], shift[PARE_SWEEP_ROWS];
 };
+
+/* Adds to loss[lane] what the search would have least of, for the tile's columns rounded
+ * to these grids. scratch: see below. */
+void pare_fit_cost(const struct pare_fit *fit, const struct pare_sweep_tile *tile,
+                   const struct pare_fit_lanes *lanes, float *loss, float *scratch);
 
 /* The grids of the tile's rows, all its columns being one group. A scale is NaN when it
  * is beyond half precision where it has to be half. scratch: [columns, PARE_SWEEP_ROWS],

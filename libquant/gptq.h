@@ -5,7 +5,8 @@
  *
  * The grid of a group is found (fit.h) when the sweep reaches it, for what its weights
  * are then; or, with early grids, before the sweep, for the weights as they are given.
- * Early grids let columns of all groups mix in the order ("static act-order").
+ * Early grids let columns of all groups mix in the order ("static act-order"). The scales
+ * that the groups of a super-block share (superfit.h) are always found before the sweep.
  *
  * Round to nearest is what comes out of a factor that is the fallback, with the same
  * grids.
@@ -13,7 +14,7 @@
 #ifndef PARE_LIBQUANT_GPTQ_H
 #define PARE_LIBQUANT_GPTQ_H
 
-#include "libquant/fit.h"
+#include "libquant/grids.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,8 +29,8 @@ struct pare_gptq_options {
 };
 
 /* What measured best (docs/RESULTS.md): grids on the way, in PARE_ORDER_GROUPS, for up to
- * 3 bits; early grids, in PARE_ORDER_ALL, from 4 bits on. Late grids are better when the
- * order has to be PARE_ORDER_GROUPS. */
+ * 3 bits and in super-blocks; else early grids, in PARE_ORDER_ALL, from 4 bits on. Late
+ * grids are better when the order has to be PARE_ORDER_GROUPS. */
 struct pare_gptq_options pare_gptq_defaults(const struct pare_target *target);
 enum pare_order pare_gptq_default_order(const struct pare_target *target);
 

@@ -44,14 +44,6 @@ enum pare_status pare_grid_check(const struct pare_grid *grid, size_t K,
 
 /* --- Scales --- */
 
-/* NaN when the value is beyond half precision. */
-static float round_half(float value, uint16_t *half)
-{
-    *half = pare_f32_to_f16(value);
-    const float rounded = pare_f16_to_f32(*half);
-    return isfinite(rounded) ? rounded : NAN;
-}
-
 static void fit_ternary(const struct job *job, const float *w, size_t n,
                         struct fitted *fitted)
 {
@@ -61,7 +53,7 @@ static void fit_ternary(const struct job *job, const float *w, size_t n,
         job->kernels->group_magnitude(mean, w, n, job->group);
     for (size_t g = 0; g < n; g++) {
         float raw = whole ? job->grid->mean : mean[g] / (float)job->group;
-        fitted->scale[g] = round_half(raw, &fitted->half[g]);
+        fitted->scale[g] = pare_round_scale(raw, job->grid->bf16, &fitted->half[g]);
         fitted->zero[g] = 2;
     }
 }
@@ -76,11 +68,13 @@ static void fit_range(const struct job *job, const float *w, size_t n,
     for (size_t g = 0; g < n; g++) {
         if (!job->grid->asymmetric) {
             float most = max[g] < -min[g] ? min[g] : max[g];
-            fitted->scale[g] = round_half(most == 0 ? 0 : most * step, &fitted->half[g]);
+            fitted->scale[g] = pare_round_scale(most == 0 ? 0 : most * step,
+                                                job->grid->bf16, &fitted->half[g]);
             fitted->zero[g] = half_range;
             continue;
         }
-        const float s = round_half((max[g] - min[g]) / top, &fitted->half[g]);
+        const float s =
+            pare_round_scale((max[g] - min[g]) / top, job->grid->bf16, &fitted->half[g]);
         const float zero = s > 0 ? -min[g] * (1 / s) : 0;
         fitted->scale[g] = s;
         fitted->zero[g] = pare_round_even(zero < top ? zero : top);

@@ -18,6 +18,8 @@
  * "The Era of 1-bit LLMs", equations 1 to 3; their epsilon is the rule for s = 0): values
  *               -s, 0 and s. Without a group size the mean is that of the whole tensor.
  *
+ * With bf16, s is rounded to bfloat16 first, so that it is exact in both.
+ *
  * A group of zeros, and one whose scale is below half precision, becomes zeros. A group
  * that holds a NaN or an infinity, or whose scale is beyond half precision, becomes NaN.
  */
@@ -36,6 +38,7 @@ struct pare_grid {
     size_t group;   /* weights along K that share a scale; 0: the whole row (or tensor) */
     int asymmetric; /* with zero points */
     int ternary;    /* bits is 2 */
+    int bf16;       /* scales are such that bfloat16 has them as well */
     float mean;     /* ternary, group 0: the mean of |W| of the whole tensor, for a caller
                        that has only some of its rows; 0: taken from the rows given */
 };

@@ -4,8 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "libquant/nearest.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/parallel.h"
+#include "runtime/tensor/superblocks.h"
 
 #define CHUNK 1024  /* floats of a row encoded at a time; a multiple of every block */
 #define ROW_TILE 16 /* rows a parallel task handles */
@@ -139,7 +141,10 @@ enum pare_status pare_rtn_quantize(enum pare_dtype type,
                       .K = rows->K,
                       .data = data,
                       .scale = scale};
+    const struct pare_target target = {.kind = PARE_TARGET_TYPE, .type = type};
     PARE_TRY(open_job(&job, err));
+    if (pare_superblock_layout(type)) /* no rule of a line: a search */
+        return pare_nearest_blocks(&target, rows, data, error, err);
     PARE_TRY(pare_alloc(&job.rows, job.N, sizeof *job.rows, err));
     pare_parallel_for(job.N, ROW_TILE, quantize_rows, &job);
     enum pare_status status =
@@ -181,7 +186,13 @@ enum pare_status pare_rtn_round(enum pare_dtype type, const float *W, size_t N, 
                                 float *out, struct pare_error *err)
 {
     struct job job = {.type = type, .W = W, .N = N, .K = K, .out = out};
+    const struct pare_target target = {.kind = PARE_TARGET_TYPE, .type = type};
+    const struct pare_nearest nearest = pare_nearest_defaults(&target, NULL);
+    const struct pare_quant_rows rows = {W, N, K, 0};
+    struct pare_quant_error error = {0};
     PARE_TRY(open_job(&job, err));
+    if (pare_superblock_layout(type))
+        return pare_nearest_round(&nearest, &rows, out, NULL, &error, err);
     pare_parallel_for(N, ROW_TILE, round_rows, &job);
     return PARE_OK;
 }

@@ -9,7 +9,10 @@
  *            Q_nk = q_nk s_n
  *        so |W_nk - Q_nk| <= s_n / 2. A row of zeros has s_n = 0 and codes 0.
  *   Q8_0 Q4_0 Q4_1   blocks of 32 along K, by the GGUF reference's rules
- * (pare_row_encode) F16 BF16 F32     rounded to the nearest value of the type
+ *        (pare_row_encode)
+ *   Q2_K to Q6_K, TQ1_0, TQ2_0   super-blocks of 256 along K, whose grids are searched
+ *        for (nearest.h)
+ *   F16 BF16 F32     rounded to the nearest value of the type
  *
  * The error figure of a solver is relative, in the Frobenius norm: ||W - Q|| / ||W||.
  */

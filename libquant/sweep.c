@@ -9,6 +9,7 @@
 
 #define ROWS PARE_SWEEP_ROWS
 #define UNIT 128   /* columns of a unit, about */
+#define WHOLE 256  /* the most columns of a group that is not cut into units */
 #define WINDOW 512 /* columns after which S is brought up to date for all later ones */
 
 struct unit {
@@ -62,6 +63,8 @@ static size_t unit_end(const struct pare_sweep_filling *filling, size_t column)
     const size_t group = filling->group, block = filling->block;
     if (block)
         return (column / block + 1) * block;
+    if (group > UNIT && group <= WHOLE)
+        return column + group;
     if (!group || group > UNIT) {
         const size_t end = column + UNIT;
         return group ? smaller(end, (column / group + 1) * group) : end;

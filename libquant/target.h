@@ -14,7 +14,9 @@ extern "C" {
 
 enum pare_target_kind {
     PARE_TARGET_GROUPS, /* codes in groups, scales in half precision (grid.h) */
-    PARE_TARGET_TYPE,   /* blocks of `type`: Q8_0, Q4_0, Q4_1; or I8 with a float a row */
+    /* blocks of `type`: Q8_0, Q4_0, Q4_1, a type of super-blocks (Q2_K to Q6_K, TQ1_0,
+     * TQ2_0); or I8 with a float a row */
+    PARE_TARGET_TYPE,
     /* The grid of the published GPTQ: float scales, max - min over 2^b - 1 with a whole
      * zero point, or symmetric with the zero point 2^(b-1). Not stored by this project:
      * for comparisons, and for formats of others. */
@@ -23,8 +25,9 @@ enum pare_target_kind {
 
 struct pare_target {
     enum pare_target_kind kind;
-    struct pare_grid grid; /* of GROUPS; and bits, group, asymmetric of PUBLISHED */
-    enum pare_dtype type;  /* of TYPE */
+    /* of GROUPS; and bits, group, asymmetric of PUBLISHED; and bf16 of TYPE */
+    struct pare_grid grid;
+    enum pare_dtype type; /* of TYPE */
 };
 
 /* Weights along K that share a scale. */
@@ -39,6 +42,7 @@ enum pare_rule {
     PARE_RULE_RANGE,    /* scale = (max - min) / (2^b - 1), whole zero point */
     PARE_RULE_BALANCED, /* scale = max |w| / half of the codes */
     PARE_RULE_MINIMUM,  /* scale = (max - min) / 15, offset = min */
+    PARE_RULE_MINIMA,   /* scale = (max - min) / (2^b - 1), offset = min, at most 0 */
     PARE_RULE_TERNARY,  /* scale from the mean of |w| */
 };
 
@@ -48,6 +52,12 @@ struct pare_lattice {
     float low, high; /* codes */
     float zero;      /* the code of 0, where it is fixed */
     float divisor;   /* of the rule */
+    int bf16;        /* what is rounded to half precision is exact in bfloat16 as well */
+    /* Weights whose groups' scales are whole multiples of one scale, from least to most,
+     * and whose offsets (MINIMA) are those of another, from -most to 0; 0: each group has
+     * its own. */
+    size_t super;
+    float least, most;
 };
 struct pare_lattice pare_target_lattice(const struct pare_target *target);
 
@@ -58,11 +68,17 @@ struct pare_target_data {
     uint8_t *zero;        /* [N, groups] of an asymmetric grid; else not used */
 };
 
-/* Stores one row: K codes, and scale and offset of each of its groups (`stride` floats
- * apart). */
+/* Grids of a row, those of its groups and super-blocks `stride` floats apart. */
+struct pare_target_row {
+    const float *scale, *offset; /* of its groups */
+    const float *d, *dmin;       /* of its super-blocks, if any */
+    size_t stride;
+};
+
+/* Stores one row of K codes. */
 void pare_target_store_row(const struct pare_target *target, size_t row, size_t K,
-                           const uint8_t *codes, const float *scale, const float *offset,
-                           size_t stride, const struct pare_target_data *out);
+                           const uint8_t *codes, const struct pare_target_row *grids,
+                           const struct pare_target_data *out);
 
 #ifdef __cplusplus
 }

@@ -61,8 +61,10 @@ enum pare_status pare_file_type_set(struct pare_meta *meta, enum pare_dtype type
     static const struct {
         enum pare_dtype type;
         uint32_t number;
-    } numbers[] = {{PARE_F32, 0},  {PARE_F16, 1},  {PARE_Q4_0, 2},
-                   {PARE_Q4_1, 3}, {PARE_Q8_0, 7}, {PARE_BF16, 32}};
+    } numbers[] = {{PARE_F32, 0},   {PARE_F16, 1},   {PARE_Q4_0, 2},  {PARE_Q4_1, 3},
+                   {PARE_Q8_0, 7},  {PARE_BF16, 32}, {PARE_Q2_K, 10}, {PARE_Q3_K, 11},
+                   {PARE_Q4_K, 14}, {PARE_Q5_K, 16}, {PARE_Q6_K, 18}, {PARE_TQ1_0, 36},
+                   {PARE_TQ2_0, 37}};
     pare_meta_remove(meta, "general.file_type");
     pare_meta_remove(meta, "general.quantization_version");
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)

@@ -4,7 +4,7 @@
  * Stored types and how they run:
  *   F32                       packed into panels at load, float kernels
  *   F16 BF16 Q8_0 Q4_0 Q4_1   kept as stored (in place in the mapped file), decoded panel
- *                             by panel into the float kernels
+ *   and super-blocks          by panel into the float kernels
  *   I8 + weight_scale[N]      packed for the integer kernels; activations are quantised a
  *                             token at a time to unsigned 8 bit
  *                             (pare_kernels.quantize_u8)

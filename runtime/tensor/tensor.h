@@ -106,10 +106,12 @@ enum pare_status pare_tensor_size(enum pare_dtype type, int n_dims, const uint64
 char *pare_shape_text(int n_dims, const uint64_t *shape, char *out, size_t size);
 
 /* Decodes n elements (a multiple of the block) of a float type to float. Exact for every
- * type but F64, which is rounded. Source may be unaligned. */
+ * type but F64 and super-blocks with minima, which are rounded once. Source may be
+ * unaligned. */
 void pare_row_decode(enum pare_dtype type, const void *source, float *out, size_t n);
 /* Encodes with round-to-nearest (ties to even for F16 and BF16; the scale rules of the
- * GGUF reference for Q8_0, Q4_0, Q4_1; docs/FORMAT.md has the formulas). */
+ * GGUF reference for Q8_0, Q4_0, Q4_1; docs/FORMAT.md has the formulas). Types of
+ * super-blocks have no such rule: the solvers store them (superblocks.h). */
 void pare_row_encode(enum pare_dtype type, const float *source, void *out, size_t n);
 
 /* The whole tensor as float into `out` (pare_tensor_elements of them), in parallel. */

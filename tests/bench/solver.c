@@ -226,7 +226,9 @@ static int apply_word(const char *word, struct setting *setting)
 {
     static const char *const searches[] = {"range", "squares", "norm", "cost", "sweep"};
     static const char *const orders[] = {"natural", "groups", "all"};
-    static const enum pare_dtype types[] = {PARE_Q8_0, PARE_Q4_0, PARE_Q4_1, PARE_I8};
+    static const enum pare_dtype types[] = {PARE_Q8_0, PARE_Q4_0,  PARE_Q4_1, PARE_I8,
+                                            PARE_Q2_K, PARE_Q3_K,  PARE_Q4_K, PARE_Q5_K,
+                                            PARE_Q6_K, PARE_TQ1_0, PARE_TQ2_0};
     struct pare_gptq_options *gptq = &setting->gptq;
     const char *digits = word + (*word >= 'a');
     const long number = strtol(digits, NULL, 10);
@@ -236,7 +238,7 @@ static int apply_word(const char *word, struct setting *setting)
     for (int i = 0; i < 3; i++)
         if (!strcmp(word, orders[i]))
             return setting->order = (enum pare_order)i, 1;
-    for (int i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (!strcmp(word, pare_dtype_name(types[i]))) {
             gptq->target =
                 (struct pare_target){.kind = PARE_TARGET_TYPE, .type = types[i]};

@@ -160,13 +160,13 @@ Test(gptq, what_cannot_be_done_is_an_error_that_says_why)
     struct problem p = problem_new(5, 96, 14);
     struct pare_error err;
     const struct pare_target good = GROUPS(4, 32, 1), odd = GROUPS(4, 64, 1);
-    const struct pare_target seven = PUBLISHED(9, 32, 1), type = TYPE(PARE_Q6_K);
+    const struct pare_target seven = PUBLISHED(9, 32, 1), type = TYPE(PARE_IQ4_NL);
     cr_expect_eq(try(&p, &good, &err), PARE_OK);
     cr_expect_eq(try(&p, &odd, &err), PARE_ERR_USAGE);
     cr_expect(strstr(err.message, "groups of 64 do not fit rows of 96"));
     cr_expect_eq(try(&p, &seven, &err), PARE_ERR_USAGE);
     cr_expect_eq(try(&p, &type, &err), PARE_ERR_USAGE);
-    cr_expect(strstr(err.message, "Q6_K"));
+    cr_expect(strstr(err.message, "IQ4_NL"));
     p.W[3 * 96 + 7] = NAN;
     cr_expect_eq(try(&p, &good, &err), PARE_ERR_INPUT);
     cr_expect(strstr(err.message, "row 103, column 7"), "%s", err.message);
