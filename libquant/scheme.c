@@ -5,8 +5,9 @@
 #include <string.h>
 
 const char *const pare_scheme_names[PARE_SCHEMES + 1] = {
-    "keep", "f32",  "f16",  "bf16", "int8", "q8_0",    "q4_0", "q4_1",
-    "int6", "int5", "int4", "int3", "int2", "ternary", NULL};
+    "keep", "f32",  "f16",  "bf16", "int8",    "q8_0",  "q4_0",  "q4_1",
+    "q6_k", "q5_k", "q4_k", "q3_k", "q2_k",    "tq2_0", "tq1_0", "int6",
+    "int5", "int4", "int3", "int2", "ternary", NULL};
 
 const char *pare_scheme_name(enum pare_scheme scheme)
 {
@@ -21,10 +22,12 @@ enum pare_status pare_scheme_by_name(const char *name, enum pare_scheme *out,
             *out = (enum pare_scheme)i;
             return PARE_OK;
         }
-    return pare_fail(err, PARE_ERR_USAGE,
-                     "there is no scheme \"%.64s\" (keep, f32, f16, bf16, int8, q8_0, "
-                     "q4_0, q4_1, int6, int5, int4, int3, int2, ternary)",
-                     name);
+    return pare_fail(
+        err, PARE_ERR_USAGE,
+        "there is no scheme \"%.64s\" (keep, f32, f16, bf16, int8, q8_0, "
+        "q4_0, q4_1, q6_k, q5_k, q4_k, q3_k, q2_k, tq2_0, tq1_0, int6, int5, "
+        "int4, int3, int2, ternary)",
+        name);
 }
 
 #define DEFAULT_GROUP 32
@@ -53,6 +56,13 @@ enum pare_dtype pare_scheme_type(enum pare_scheme scheme, enum pare_dtype now)
     case PARE_SCHEME_Q8_0: return PARE_Q8_0;
     case PARE_SCHEME_Q4_0: return PARE_Q4_0;
     case PARE_SCHEME_Q4_1: return PARE_Q4_1;
+    case PARE_SCHEME_Q6_K: return PARE_Q6_K;
+    case PARE_SCHEME_Q5_K: return PARE_Q5_K;
+    case PARE_SCHEME_Q4_K: return PARE_Q4_K;
+    case PARE_SCHEME_Q3_K: return PARE_Q3_K;
+    case PARE_SCHEME_Q2_K: return PARE_Q2_K;
+    case PARE_SCHEME_TQ2_0: return PARE_TQ2_0;
+    case PARE_SCHEME_TQ1_0: return PARE_TQ1_0;
     default: return bits_of(scheme) ? PARE_I8 : now;
     }
 }
@@ -68,6 +78,7 @@ static struct pare_grid grid_of(enum pare_scheme scheme,
                            : DEFAULT_GROUP,
         .asymmetric = options->asymmetric && !ternary,
         .ternary = ternary,
+        .bf16 = options->bf16,
     };
 }
 
@@ -120,7 +131,8 @@ static int is_plain_float(enum pare_dtype type)
 static int is_so(const struct pare_weight *now, const struct pare_scheme_item *item)
 {
     const struct pare_grid *grid = &item->grid;
-    if (now->type != item->type || now->groups.bits != grid->bits)
+    if (now->type != item->type || now->groups.bits != grid->bits ||
+        (grid->bf16 && !is_plain_float(now->type)))
         return 0;
     return !grid->bits || (now->groups.size == pare_grid_group(grid, now->K) &&
                            (now->groups.zero != NULL) == grid->asymmetric);
@@ -139,6 +151,36 @@ static enum pare_status check_rows(const struct pare_slot *slot,
     return pare_fail(
         err, PARE_ERR_USAGE, "rows of %llu are no multiple of the %u that %s needs",
         (unsigned long long)slot->shape[1], block, pare_scheme_name(item->scheme));
+}
+
+/* What rows that do not fill super-blocks are stored as: blocks with about as many bits a
+ * weight, and F16 (KEEP: F32 is none) for all others. */
+static enum pare_scheme instead_of(enum pare_scheme scheme)
+{
+    switch (scheme) {
+    case PARE_SCHEME_Q6_K:
+    case PARE_SCHEME_Q5_K: return PARE_SCHEME_Q8_0;
+    case PARE_SCHEME_Q4_K: return PARE_SCHEME_Q4_1;
+    case PARE_SCHEME_Q3_K:
+    case PARE_SCHEME_Q2_K:
+    case PARE_SCHEME_TQ2_0:
+    case PARE_SCHEME_TQ1_0: return PARE_SCHEME_Q4_0;
+    default: return PARE_SCHEME_KEEP;
+    }
+}
+
+static void fall_back(const struct pare_slot *slot, const struct pare_weight *now,
+                      struct pare_scheme_item *item)
+{
+    struct pare_error no;
+    item->fallback = 1;
+    item->scheme = instead_of(item->scheme);
+    item->type = pare_scheme_type(item->scheme, now->type);
+    if (item->scheme != PARE_SCHEME_KEEP && check_rows(slot, item, &no) == PARE_OK)
+        return;
+    item->scheme = now->type == PARE_F32 ? PARE_SCHEME_F16 : PARE_SCHEME_KEEP;
+    item->type = pare_scheme_type(item->scheme, now->type);
+    item->grid = (struct pare_grid){0};
 }
 
 static enum pare_status decide_matrix(const struct pare_slot *slot,
@@ -171,10 +213,7 @@ static enum pare_status decide_matrix(const struct pare_slot *slot,
     if (options->strict)
         return pare_fail(err, PARE_ERR_USAGE, "tensor %s: %s", slot->name,
                          reason.message);
-    item->fallback = 1;
-    item->scheme = now->type == PARE_F32 ? PARE_SCHEME_F16 : PARE_SCHEME_KEEP;
-    item->type = pare_scheme_type(item->scheme, now->type);
-    item->grid = (struct pare_grid){0};
+    fall_back(slot, now, item);
     return PARE_OK;
 }
 

@@ -21,6 +21,13 @@ enum pare_scheme {
     PARE_SCHEME_Q8_0,
     PARE_SCHEME_Q4_0,
     PARE_SCHEME_Q4_1,
+    PARE_SCHEME_Q6_K, /* super-blocks */
+    PARE_SCHEME_Q5_K,
+    PARE_SCHEME_Q4_K,
+    PARE_SCHEME_Q3_K,
+    PARE_SCHEME_Q2_K,
+    PARE_SCHEME_TQ2_0,
+    PARE_SCHEME_TQ1_0,
     PARE_SCHEME_INT6, /* codes in groups: grid.h */
     PARE_SCHEME_INT5,
     PARE_SCHEME_INT4,
@@ -54,6 +61,7 @@ struct pare_scheme_options {
     int group_size; /* of schemes with groups; 0: the whole row (ternary: tensor), -1: 32
                        (ternary: the whole tensor) */
     int asymmetric; /* INT6 to INT2 with zero points */
+    int bf16;       /* scales in half precision are exact in bfloat16 as well */
     int strict;     /* a row that does not fit the blocks is an error, not a fallback */
 };
 
@@ -63,10 +71,13 @@ struct pare_scheme_options pare_scheme_defaults(enum pare_scheme scheme);
 struct pare_scheme_item { /* one a slot of the plan */
     enum pare_scheme scheme;
     enum pare_dtype type;
-    struct pare_grid grid;     /* of codes in groups; bits 0 for other types */
+    struct pare_grid grid;     /* of codes in groups; bits 0 for other types, which have
+                                  no more than its bf16 */
     char form[PARE_FORM_SIZE]; /* pare_weight_form of it */
     uint64_t bytes;            /* of data, scales and zero points */
-    int fallback; /* its rows are no multiple of the block asked for: F16 instead */
+    /* Its rows are no multiple of the block asked for: a type of blocks of 32 instead of
+     * super-blocks, or F16. */
+    int fallback;
 };
 
 /* Decides for every slot of the plan; now[i] is how slot i is stored. Norms and biases

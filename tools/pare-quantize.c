@@ -287,7 +287,7 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
     if (w.o->format.scheme < 0)
         return pare_fail(err, PARE_ERR_USAGE,
                          "--scheme is needed: int8, int2 to int6, ternary, q8_0, q4_0, "
-                         "q4_1, f16 or bf16");
+                         "q4_1, q2_k to q6_k, tq1_0, tq2_0, f16 or bf16");
     if (!cli->output && !w.o->dry_run)
         return pare_fail(err, PARE_ERR_USAGE, "-o OUTPUT is needed, or --dry-run");
     PARE_TRY(pare_stored_open_container(cli->operands[0], &w.stored, err));
@@ -305,6 +305,10 @@ int main(int argc, char **argv)
         PARE_CLI_CHOICE('s', "scheme", "SCHEME", &o.format.scheme, pare_scheme_names,
                         "number format of the matrices"),
         SCHEME_OPTIONS(&o.format),
+        PARE_CLI_CHOICE(0, "scale-format", "FORMAT", &o.format.scale_format,
+                        scale_formats,
+                        "what scales in half precision are exact in: f16, or bf16, in "
+                        "both, for exports that have the other; chosen before the codes"),
         CALIBRATION_OPTIONS(&o.calibration),
         SOLVER_OPTIONS(&o.solver),
         PARE_CLI_STRING(0, "max-ram", "SIZE", &o.max_ram,
@@ -349,7 +353,9 @@ int main(int argc, char **argv)
             "for each output channel and runs in integer arithmetic; int6, int5, int4, "
             "int3 and int2 keep one for each group of weights; ternary weights are -1, 0 "
             "or 1 times the mean magnitude; q8_0, q4_0 and q4_1 keep one scale for each "
-            "block of 32 weights and are decoded when they run; f16 and bf16 halve the "
+            "block of 32 weights and are decoded when they run; q2_k to q6_k keep small "
+            "whole scales for 16 or 32 weights and one of these for 256, tq1_0 and tq2_0 "
+            "are ternary with one scale for 256; f16 and bf16 halve the "
             "size.\n\n"
             "With --calibration, the matrices of the blocks and the head are not rounded "
             "one weight at a time: GPTQ chooses codes for what a layer reads when the "

@@ -20,7 +20,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
 
 static int is_both(const struct quantize_work *w)
 {
-    return w->o->solver.correct > 0;
+    return solver_options_correction(&w->o->solver) > 0;
 }
 
 size_t quantize_slice_rows(const struct quantize_work *w, size_t N, size_t K)

@@ -1,6 +1,7 @@
 /* One matrix with a solver: codes from its weights and the moments of its inputs. */
 #include "libquant/correct.h"
 #include "libquant/loss.h"
+#include "libquant/nearest.h"
 #include "runtime/base/alloc.h"
 #include "tools/quantize.h"
 
@@ -11,6 +12,7 @@ struct matrix {
     struct pare_target target;
     const struct quantize_form *form;
     float *W, *aim, *Q; /* [rows, K]; aim: W, or what it should be for these inputs */
+    float *cost;        /* [K]: what errors count, when the solver is WEIGHTED; or NULL */
     size_t N, K;
     size_t first, rows;
 };
@@ -101,8 +103,13 @@ static enum pare_status solve_rows(const struct matrix *m, struct pare_error *er
         form->zero ? form->zero + m->first * (form->zero_bytes / m->N) : NULL};
     options.early = order_of(m) == PARE_ORDER_ALL;
     PARE_TRY(read_rows(m, err));
-    PARE_TRY(pare_gptq(&rows, &m->with->factor, &options, m->Q, &data, &report,
-                       m->with->scratch, err));
+    if (m->cost) {
+        const struct pare_nearest nearest = pare_nearest_defaults(&m->target, m->cost);
+        PARE_TRY(pare_nearest_round(&nearest, &rows, m->Q, &data, &report.error, err));
+    } else {
+        PARE_TRY(pare_gptq(&rows, &m->with->factor, &options, m->Q, &data, &report,
+                           m->with->scratch, err));
+    }
     if (m->with->cross)
         measure(m, &w->errors[m->slot]);
     else
@@ -116,11 +123,12 @@ static enum pare_status solve_matrix(struct matrix *m, struct pare_error *err)
     const struct pare_factor *factor = &m->with->factor;
     const size_t slice = m->rows;
     w->errors[m->slot] = (struct pare_quant_error){0};
-    w->solved[m->slot] = (struct quantize_solved){.done = 1,
-                                                  .damping = factor->damping,
-                                                  .dead = factor->dead,
-                                                  .escalations = factor->escalations,
-                                                  .fallback = factor->fallback};
+    if (!m->cost)
+        w->solved[m->slot] = (struct quantize_solved){.done = 1,
+                                                      .damping = factor->damping,
+                                                      .dead = factor->dead,
+                                                      .escalations = factor->escalations,
+                                                      .fallback = factor->fallback};
     for (; m->first < m->N; m->first += m->rows) {
         m->rows = m->N - m->first < slice ? m->N - m->first : slice;
         PARE_TRY(pare_check_interrupted(err));
@@ -147,6 +155,19 @@ static enum pare_status make_factor(const struct matrix *m, struct pare_error *e
                             with->scratch, err);
 }
 
+/* What the errors at each input count for weighted rounding. */
+static enum pare_status weigh(struct matrix *m, struct pare_error *err)
+{
+    struct quantize_work *w = m->with->w;
+    const double damping = w->o->solver.damping;
+    PARE_TRY(pare_alloc_raw(&m->cost, m->K, sizeof *m->cost, err));
+    w->solved[m->slot] = (struct quantize_solved){
+        .done = 1,
+        .damping = damping,
+        .fallback = !pare_nearest_costs(m->with->gram, damping, m->cost)};
+    return PARE_OK;
+}
+
 enum pare_status quantize_solve(struct quantize_solving *with, size_t slot_number,
                                 struct quantize_form *form, struct pare_error *err)
 {
@@ -159,7 +180,9 @@ enum pare_status quantize_solve(struct quantize_solving *with, size_t slot_numbe
                        .K = (size_t)slot->shape[1]};
     if (!quantize_target(w, slot_number, &m.target))
         return PARE_OK;
-    PARE_TRY(make_factor(&m, err));
+    const int weighted = w->o->solver.solver == SOLVER_WEIGHTED;
+    if (!weighted)
+        PARE_TRY(make_factor(&m, err));
     PARE_TRY(quantize_form_make(w, slot_number, form));
     m.rows = quantize_slice_rows(w, m.N, m.K);
     enum pare_status status;
@@ -168,8 +191,11 @@ enum pare_status quantize_solve(struct quantize_solving *with, size_t slot_numbe
     m.aim = m.W;
     if (with->cross)
         PARE_TRY_OUT(pare_alloc_raw(&m.aim, m.rows, m.K * sizeof *m.aim, err));
+    if (weighted)
+        PARE_TRY_OUT(weigh(&m, err));
     status = solve_matrix(&m, err);
 out:
+    pare_free(m.cost);
     if (m.aim != m.W)
         pare_free(m.aim);
     pare_free(m.W);

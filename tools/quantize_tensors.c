@@ -1,6 +1,7 @@
 /* Tensor after tensor from one container to the next, a slice of rows at a time. */
 #include <string.h>
 
+#include "libquant/nearest.h"
 #include "runtime/base/alloc.h"
 #include "runtime/model/container.h"
 #include "tools/quantize.h"
@@ -109,12 +110,15 @@ static enum pare_status quantize_slice(struct quantize_work *w, size_t i,
     PARE_TRY(decode_slice(w, tensor, n, rows, b));
     const struct pare_grid_codes codes = {b->codes, b->scale + 2 * at,
                                           grid->asymmetric ? b->zero + at : NULL};
+    const struct pare_target target = {PARE_TARGET_TYPE, *grid, w->items[i].type};
     const struct pare_learned *learned = w->fake ? pare_fake_learned(w->fake, i) : NULL;
     enum pare_status status;
     if (learned)
         status = pare_learned_store(learned, &slice, &codes, &w->errors[i], w->err);
     else if (grid->bits)
         status = pare_grid_store(grid, &slice, &codes, &w->errors[i], w->err);
+    else if (grid->bf16 && pare_dtype_info(target.type)->block > 1)
+        status = pare_nearest_blocks(&target, &slice, b->codes, &w->errors[i], w->err);
     else
         status = pare_rtn_quantize(
             w->items[i].type, &slice, b->codes,

@@ -105,7 +105,8 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
     struct quantize_solving with = {
         .w = s->w,
         .gram = &s->grams[site->site],
-        .cross = s->w->o->solver.correct > 0 ? &s->crosses[site->site] : NULL,
+        .cross = solver_options_correction(&s->w->o->solver) > 0 ? &s->crosses[site->site]
+                                                                 : NULL,
         .scratch = &s->scratch};
     enum pare_status status = PARE_OK;
     pare_arena_free(&s->scratch); /* of what was seen; in the end, of what was solved */
@@ -226,7 +227,7 @@ enum pare_status quantize_walk(struct quantize_work *w, struct pare_gguf_writer 
                                    .batches = w->calibration.batches,
                                    .n_batches = w->calibration.n_batches,
                                    .sequential = w->o->solver.sequential,
-                                   .both = w->o->solver.correct > 0,
+                                   .both = solver_options_correction(&w->o->solver) > 0,
                                    .one_site = w->saving.one_site,
                                    .spill_beside =
                                        w->saving.spill ? w->cli->output : NULL,

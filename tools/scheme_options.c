@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+const char *const scale_formats[] = {"f16", "bf16", NULL};
+
 struct scheme_options scheme_options_default(void)
 {
     return (struct scheme_options){.scheme = -1, .embeddings = -1, .group_size = -1};
@@ -41,6 +43,21 @@ static enum pare_status make_rules(const struct scheme_options *o,
     return PARE_OK;
 }
 
+/* --scale-format for tensors that have such scales. */
+static enum pare_status check_scales(const struct scheme_options *o,
+                                     const struct pare_scheme_item *items, size_t count,
+                                     struct pare_error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!o->scale_format || items[i].grid.bits ||
+            (items[i].scheme != PARE_SCHEME_KEEP &&
+             pare_dtype_info(items[i].type)->block > 1))
+            return PARE_OK;
+    return pare_fail(err, PARE_ERR_USAGE,
+                     "--scale-format is for codes in groups and blocks, and no tensor is "
+                     "to become one of these");
+}
+
 enum pare_status
 scheme_options_decide(const struct scheme_options *o, const struct pare_plan *plan,
                       const struct pare_weight *now, struct pare_arena *arena,
@@ -49,6 +66,7 @@ scheme_options_decide(const struct scheme_options *o, const struct pare_plan *pl
     struct pare_scheme_options options =
         pare_scheme_defaults((enum pare_scheme)o->scheme);
     options.strict = o->strict;
+    options.bf16 = o->scale_format;
     options.group_size = o->group_size;
     options.asymmetric = o->asymmetric;
     if (o->embeddings >= 0)
@@ -56,6 +74,7 @@ scheme_options_decide(const struct scheme_options *o, const struct pare_plan *pl
     PARE_TRY(make_rules(o, arena, &options, err));
     PARE_TRY(pare_arena_alloc(arena, items, plan->count, sizeof **items, err));
     PARE_TRY(pare_scheme_decide(plan, now, &options, *items, err));
+    PARE_TRY(check_scales(o, *items, plan->count, err));
     int groups = o->group_size < 0 && !o->asymmetric;
     for (size_t i = 0; i < plan->count; i++)
         groups |= (*items)[i].grid.bits || (*items)[i].fallback;
@@ -84,6 +103,9 @@ int scheme_options_history(const struct scheme_options *o, cJSON *json)
         ok = cJSON_AddNumberToObject(json, "group_size", o->group_size) != NULL;
     if (ok && o->asymmetric)
         ok = cJSON_AddTrueToObject(json, "asymmetric") != NULL;
+    if (ok && o->scale_format)
+        ok = cJSON_AddStringToObject(json, "scale_format",
+                                     scale_formats[o->scale_format]) != NULL;
     return ok && add_list(json, "override", &o->override) &&
            add_list(json, "skip", &o->skip);
 }

@@ -14,6 +14,7 @@ struct scheme_options {
     int asymmetric;
     struct pare_cli_list skip, override;
     int strict;
+    int scale_format; /* of scale_formats; not of SCHEME_OPTIONS */
 };
 
 /* Entries for a table of options, of the struct that `o` points to; the scheme itself has
@@ -34,7 +35,10 @@ struct scheme_options {
                          "leave the tensors whose names match as they are"),             \
         PARE_CLI_FLAG(0, "strict", &(o)->strict,                                         \
                       "fail when a tensor's rows do not fit the blocks of its scheme, "  \
-                      "instead of storing it as f16")
+                      "instead of storing it as q8_0, q4_1 or q4_0 (super-blocks of "    \
+                      "256) or as f16")
+
+extern const char *const scale_formats[];
 
 struct scheme_options scheme_options_default(void);
 

@@ -1,6 +1,6 @@
 #include "tools/solver_options.h"
 
-const char *const solver_names[] = {"rtn", "gptq", NULL};
+const char *const solver_names[] = {"rtn", "weighted", "gptq", NULL};
 const char *const solver_orders[] = {"auto", "off", "groups", "all", NULL};
 
 struct solver_options solver_options_default(void)
@@ -21,13 +21,14 @@ enum pare_status solver_options_check(const struct solver_options *o, int calibr
     *solver = o->solver >= 0 ? (enum solver)o->solver
               : calibrated   ? SOLVER_GPTQ
                              : SOLVER_RTN;
-    if (*solver == SOLVER_GPTQ && !calibrated)
+    if (*solver != SOLVER_RTN && !calibrated)
         return pare_fail(err, PARE_ERR_USAGE,
-                         "--solver gptq needs text: --calibration FILE");
+                         "--solver %s needs text: --calibration FILE",
+                         solver_names[*solver]);
     if (*solver == SOLVER_RTN && calibrated)
         return pare_fail(err, PARE_ERR_USAGE,
                          "--solver rtn has no use for --calibration");
-    if (*solver == SOLVER_RTN &&
+    if (*solver != SOLVER_GPTQ &&
         (o->order != none.order || o->sequential || differ(o->damping, none.damping) ||
          differ(o->correct, none.correct)))
         return pare_fail(err, PARE_ERR_USAGE,
@@ -36,8 +37,15 @@ enum pare_status solver_options_check(const struct solver_options *o, int calibr
     return PARE_OK;
 }
 
+double solver_options_correction(const struct solver_options *o)
+{
+    return o->solver == SOLVER_WEIGHTED ? 0 : o->correct;
+}
+
 int solver_options_history(const struct solver_options *o, cJSON *json)
 {
+    if (o->solver == SOLVER_WEIGHTED)
+        return cJSON_AddStringToObject(json, "solver", solver_names[o->solver]) != NULL;
     return cJSON_AddStringToObject(json, "solver", solver_names[SOLVER_GPTQ]) &&
            cJSON_AddStringToObject(json, "act_order", solver_orders[o->order]) &&
            cJSON_AddNumberToObject(json, "damping", o->damping) &&

@@ -6,7 +6,7 @@
 #include "runtime/base/json.h"
 #include "tools/cli.h"
 
-enum solver { SOLVER_RTN, SOLVER_GPTQ };
+enum solver { SOLVER_RTN, SOLVER_WEIGHTED, SOLVER_GPTQ };
 
 struct solver_options {
     int solver; /* enum solver, -1: not given */
@@ -21,13 +21,15 @@ extern const char *const solver_orders[];
 /* Entries for a table of options, of the struct that `o` points to. */
 #define SOLVER_OPTIONS(o)                                                                \
     PARE_CLI_CHOICE(0, "solver", "NAME", &(o)->solver, solver_names,                     \
-                    "how codes are chosen: rtn, the nearest, or gptq, so that outputs "  \
-                    "on the calibration text change little; gptq when there is one"),    \
+                    "how codes are chosen: rtn, the nearest; weighted, the nearest in "  \
+                    "grids that suit weights by their inputs' squares on the "           \
+                    "calibration text; or gptq, so that outputs on it change little; "   \
+                    "gptq when there is one"),                                           \
         PARE_CLI_CHOICE(0, "act-order", "HOW", &(o)->order, solver_orders,               \
                         "gptq: which weights of a row come first: off, as they are; "    \
                         "groups, large inputs first, a whole group at a time; all, "     \
                         "large inputs first, with grids found before; auto, all from "   \
-                        "4 bits on, else groups"),                                       \
+                        "4 bits on, else and in super-blocks groups"),                   \
         PARE_CLI_DOUBLE(0, "damping", "X", &(o)->damping, 0, 100,                        \
                         "gptq: added to the second moments of the inputs, of the mean "  \
                         "of their diagonal"),                                            \
@@ -46,6 +48,9 @@ struct solver_options solver_options_default(void);
 enum pare_status solver_options_check(const struct solver_options *o, int calibrated,
                                       enum solver *solver,
                                       struct pare_error *err) PARE_CHECKED;
+
+/* How far weights are corrected: not at all unless the solver is GPTQ. */
+double solver_options_correction(const struct solver_options *o);
 
 /* Adds the options to `json`, for a container's history. 0 when there is no memory. */
 int solver_options_history(const struct solver_options *o, cJSON *json);

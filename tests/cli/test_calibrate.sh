@@ -73,6 +73,21 @@ done
 check 0 - quantize -q -s int4 --asymmetric --group-size 0 --calibration plain.txt -o z.gguf
 check 0 "int4/48z" pare-inspect z.gguf -t 'blk.0.ffn_down*'
 
+# Weighted rounding: its own grids, smaller errors of outputs than by rounding in all.
+for scheme in q4_0 int4 int3; do
+    weighted="-s $scheme --solver weighted --calibration plain.txt"
+    check 0 - quantize -q $weighted --override blk.0.ffn_down.weight=int8 \
+        -o w.gguf --json w.json --threads 1
+    check 0 - quantize -q $weighted --override blk.0.ffn_down.weight=int8 \
+        -o more.gguf --threads 3 --cpu scalar
+    check 0 - cmp w.gguf more.gguf
+    tr -d '\t\n' <w.json | tr '{' '\n' | grep output_error |
+        sed 's/.*"output_error":\([^,]*\),"output_error_rtn":\([^,]*\),.*/\1 \2/' |
+        awk '{ a += $1; b += $2 } END { exit !(NR == 7 && a < b) }' ||
+        fail "$scheme: rounding did better than with weights"
+done
+check 0 '"solver":"weighted","calibration_sha256":"' pare-inspect w.gguf
+
 # What is left as it is, is.
 check 0 - quantize -q -s int4 --calibration plain.txt --skip '*ffn*' -o k.gguf
 check 0 "F32" pare-inspect k.gguf -t 'blk.0.ffn_up.weight'
@@ -110,6 +125,10 @@ check 0 - pare-quantize -q half.gguf -s int3 --group-size 0 --calibration plain.
 
 # Options without a use.
 check 2 "--solver gptq needs text: --calibration FILE" quantize -s int4 --solver gptq -o x.gguf
+check 2 "--solver weighted needs text: --calibration FILE" \
+    quantize -s int4 --solver weighted -o x.gguf
+check 2 "--act-order, --damping, --correct and --sequential are for --solver gptq" \
+    quantize -s int4 --solver weighted --correct 1 --calibration plain.txt -o x.gguf
 check 2 "--solver rtn has no use for --calibration" \
     quantize -s int4 --solver rtn --calibration plain.txt -o x.gguf
 check 2 "--act-order, --damping, --correct and --sequential are for --solver gptq" \

@@ -77,6 +77,43 @@ check 2 "--group-size and --asymmetric are for int2 to int6 and ternary" \
     pare-quantize m.gguf -s int8 --group-size 32 -o x.gguf
 check 2 "--group-size" pare-quantize m.gguf -s int4 --group-size -5 -o x.gguf
 
+# Super-blocks of a model that is wide enough for them, with the rows of its positions
+# in another format; the same for any number of threads and any tier.
+cat >wide.json <<'END'
+{"model_type": "distilbert", "dim": 256, "hidden_dim": 512, "n_layers": 1, "n_heads": 4,
+ "vocab_size": 8, "max_position_embeddings": 16, "activation": "gelu"}
+END
+printf '%s\n' '[PAD]' '[UNK]' '[CLS]' '[SEP]' '[MASK]' good bad a >wide.txt
+printf 'sentence\tlabel\na good\t1\na bad\t0\n' >wide.tsv
+check 0 "" pare-train -q --config wide.json --vocab wide.txt --train wide.tsv --epochs 1 \
+    -o w.gguf
+last=99999999
+for scheme in q6_k q5_k q4_k q3_k q2_k tq2_0 tq1_0; do
+    check 0 - pare-quantize -q w.gguf -s $scheme --strict -o $scheme.gguf --threads 1
+    check 0 - pare-quantize -q w.gguf -s $scheme -o again.gguf --threads 3 --cpu scalar
+    check 0 - cmp $scheme.gguf again.gguf
+    check 0 '"logits":[' pare-run $scheme.gguf --ids "2 5 6 3" --json
+    now=$(size $scheme.gguf)
+    [ "$now" -lt "$last" ] || fail "$scheme: $now bytes, not fewer than $last"
+    last=$now
+done
+check 0 "general.file_type                        u32      14" pare-inspect q4_k.gguf
+check 0 - pare-quantize -q w.gguf -s q4_k --scale-format bf16 -o s.gguf
+cmp -s s.gguf q4_k.gguf && fail "--scale-format changes nothing"
+check 0 '"scale_format":"bf16"' pare-inspect s.gguf
+check 0 - pare-quantize -q m.gguf -s int4 --group-size 0 -o i.gguf
+check 0 - pare-quantize -q m.gguf -s int4 --group-size 0 --scale-format bf16 -o s.gguf
+cmp -s s.gguf i.gguf && fail "--scale-format changes nothing in groups"
+check 2 "--scale-format is for codes in groups and blocks" \
+    pare-quantize -q m.gguf -s int8 --scale-format bf16 -o x.gguf
+for pair in q6_k:Q8_0 q5_k:Q8_0 q4_k:Q4_1 q3_k:Q4_0 q2_k:Q4_0 tq2_0:Q4_0 tq1_0:Q4_0; do
+    check 0 "tensor blk.0.attn_q.weight: its rows do not fit the blocks of the scheme; it is stored as ${pair#*:}" \
+        pare-quantize -q m.gguf -s ${pair%:*} -o f.gguf
+done
+check 0 "it is stored as F16" pare-quantize -q b.gguf -s q4_k -o f.gguf
+check 2 "rows of 32 are no multiple of the 256 that q4_k needs" \
+    pare-quantize -q m.gguf -s q4_k --strict -o f.gguf
+
 # Rows that fit no block.
 check 0 "tensor blk.0.attn_q.weight: its rows do not fit the blocks of the scheme; it is stored as F16" \
     pare-quantize -q b.gguf -s q4_0 -o f.gguf
@@ -87,7 +124,7 @@ check 0 - pare-quantize -q b.gguf -s int8 --strict -o f.gguf
 # What makes no sense.
 check 2 "--scheme is needed" pare-quantize m.gguf -o x.gguf
 check 2 "-o OUTPUT is needed, or --dry-run" pare-quantize m.gguf -s int8
-check 2 "--scheme: expected one of keep, f32, f16, bf16, int8, q8_0, q4_0, q4_1, int6, int5, int4, int3, int2, ternary" \
+check 2 "--scheme: expected one of keep, f32, f16, bf16, int8, q8_0, q4_0, q4_1, q6_k, q5_k, q4_k, q3_k, q2_k, tq2_0, tq1_0, int6, int5, int4, int3, int2, ternary" \
     pare-quantize m.gguf -s int7 -o x.gguf
 check 2 'the pattern "blk.9.*" matches no matrix' \
     pare-quantize m.gguf -s int8 --skip 'blk.9.*' -o x.gguf
