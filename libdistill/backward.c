@@ -145,8 +145,7 @@ static const float *behind_dropout(const struct pass *p, uint64_t site, float ra
 {
     if (!p->dropout || rate <= 0)
         return dy;
-    memcpy(p->dropped, dy, M * p->C * sizeof *dy);
-    pare_backward_dropout(p->dropout, site, rate, p->dropped, M, p->C, row);
+    pare_backward_dropout(p->dropout, site, rate, dy, p->dropped, M, p->C, row);
     return p->dropped;
 }
 
@@ -243,11 +242,29 @@ static void add_rows(float *y, float *x, size_t n)
     pare_parallel_for(n, ADD_TILE, add_tile, pair);
 }
 
+struct scatter {
+    const struct pass *pass;
+    float *to;
+    const float *from;
+};
+
+static void scatter_sequences(void *context, size_t begin, size_t end)
+{
+    const struct scatter *scatter = context;
+    const uint32_t *starts = scatter->pass->batch->starts;
+    const size_t C = scatter->pass->C;
+    for (size_t s = begin; s < end; s++) {
+        float *to = scatter->to + starts[s] * C;
+        memcpy(to, scatter->from + s * C, C * sizeof *to);
+        memset(to + C, 0, (starts[s + 1] - starts[s] - 1) * C * sizeof *to);
+    }
+}
+
+/* Rows of first tokens from[B, C] to their places in to[T, C]; all others are zero. */
 static void scatter(const struct pass *p, float *to, const float *from)
 {
-    memset(to, 0, p->T * p->C * sizeof *to);
-    for (size_t s = 0; s < p->B; s++)
-        memcpy(to + p->first_row[s] * p->C, from + s * p->C, p->C * sizeof *to);
+    struct scatter call = {p, to, from};
+    pare_parallel_for(p->B, 1, scatter_sequences, &call);
 }
 
 /* From the block's input to the context, plus what the residual brought:
@@ -360,7 +377,7 @@ static enum pare_status head(const struct pass *p, const float *dlogits)
     PARE_TRY(linear(p, &p->params->classifier, p->B, config->labels, p->C, features,
                     dlogits, dfeatures, 0));
     pare_backward_dropout(p->dropout, PARE_DROPOUT_HEAD, config->head_dropout, dfeatures,
-                          p->B, p->C, NULL);
+                          dfeatures, p->B, p->C, NULL);
     if (!config->has_pooler)
         return PARE_OK;
     pare_backward_activation(pare_config_head_activation(config), dfeatures,
@@ -434,8 +451,8 @@ static void embedding(const struct pass *p)
 {
     struct pare_params *params = p->params;
     const struct pare_config *config = &params->config;
-    pare_backward_dropout(p->dropout, PARE_DROPOUT_EMBED, config->dropout, p->dx, p->T,
-                          p->C, NULL);
+    pare_backward_dropout(p->dropout, PARE_DROPOUT_EMBED, config->dropout, p->dx, p->dx,
+                          p->T, p->C, NULL);
     norm(p, &params->embed_norm, p->acts->embed_sum, p->acts->embed_mean,
          p->acts->embed_rstd, p->dx, p->T);
     if (!p->accumulate) {

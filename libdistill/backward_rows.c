@@ -36,7 +36,8 @@ void pare_backward_bias(float *db, const float *dy, size_t T, size_t N, int accu
 
 /* --- Layer norm ------------------------------------------------------------------- */
 
-#define STRIP 16 /* columns summed at once, in registers */
+#define STRIP 16      /* columns summed at once, in registers */
+#define STRIP_ROWS 64 /* before the next strip: whole pages of rows pass by */
 
 struct norm_call {
     const struct pare_norm_backward *norm;
@@ -45,17 +46,16 @@ struct norm_call {
     int accumulate;
 };
 
-/* `n` columns from `first` on. The full strip has a constant width, so that compilers
- * turn its loop into vectors. */
-static void norm_strip(const struct norm_call *call, size_t first, size_t n)
+/* Adds rows [t, end), `n` columns from `first` on. The full strip has a constant width,
+ * so that compilers turn its loop into vectors. */
+static void norm_strip(const struct norm_call *call, size_t t, size_t end, size_t first,
+                       size_t n)
 {
     const struct pare_norm_backward *norm = call->norm;
-    float gamma[STRIP] = {0}, beta[STRIP] = {0};
-    if (call->accumulate) {
-        memcpy(gamma, norm->dgamma + first, n * sizeof *gamma);
-        memcpy(beta, norm->dbeta + first, n * sizeof *beta);
-    }
-    for (size_t t = 0; t < call->T; t++) {
+    float gamma[STRIP], beta[STRIP];
+    memcpy(gamma, norm->dgamma + first, n * sizeof *gamma);
+    memcpy(beta, norm->dbeta + first, n * sizeof *beta);
+    for (; t < end; t++) {
         const float *dy = call->dy + t * call->C + first;
         const float *x = norm->x + t * call->C + first;
         const float mean = norm->mean[t], rstd = norm->rstd[t];
@@ -77,8 +77,15 @@ static void norm_strip(const struct norm_call *call, size_t first, size_t n)
 
 static void norm_columns(void *context, size_t begin, size_t end)
 {
-    for (size_t first = begin; first < end; first += STRIP)
-        norm_strip(context, first, end - first < STRIP ? end - first : STRIP);
+    const struct norm_call *call = context;
+    if (!call->accumulate) {
+        memset(call->norm->dgamma + begin, 0, (end - begin) * sizeof(float));
+        memset(call->norm->dbeta + begin, 0, (end - begin) * sizeof(float));
+    }
+    for (size_t t = 0; t < call->T; t += STRIP_ROWS)
+        for (size_t first = begin; first < end; first += STRIP)
+            norm_strip(call, t, call->T - t < STRIP_ROWS ? call->T : t + STRIP_ROWS,
+                       first, end - first < STRIP ? end - first : STRIP);
 }
 
 static void norm_rows(void *context, size_t begin, size_t end)
@@ -128,7 +135,8 @@ struct dropout_call {
     const struct pare_dropout *dropout;
     uint64_t site;
     float rate;
-    float *dy;
+    const float *dy;
+    float *dx;
     size_t width;
     const uint32_t *row;
 };
@@ -137,17 +145,20 @@ static void dropout_rows(void *context, size_t begin, size_t end)
 {
     const struct dropout_call *d = context;
     for (size_t t = begin; t < end; t++) {
-        uint64_t row = d->row ? d->row[t] : t;
-        pare_dropout_apply(d->dropout, d->site, d->rate, d->dy + t * d->width, d->width,
-                           row * d->width);
+        const uint64_t row = d->row ? d->row[t] : t;
+        float *dx = d->dx + t * d->width;
+        if (d->dx != d->dy)
+            memcpy(dx, d->dy + t * d->width, d->width * sizeof *dx);
+        pare_dropout_apply(d->dropout, d->site, d->rate, dx, d->width, row * d->width);
     }
 }
 
 void pare_backward_dropout(const struct pare_dropout *dropout, uint64_t site, float rate,
-                           float *dy, size_t T, size_t width, const uint32_t *row)
+                           const float *dy, float *dx, size_t T, size_t width,
+                           const uint32_t *row)
 {
-    if (!dropout || rate <= 0)
+    if (dy == dx && (!dropout || rate <= 0))
         return;
-    struct dropout_call call = {dropout, site, rate, dy, width, row};
+    struct dropout_call call = {dropout, site, rate, dy, dx, width, row};
     pare_parallel_for(T, ROW_TILE, dropout_rows, &call);
 }

@@ -26,10 +26,11 @@ void pare_backward_norm(const struct pare_norm_backward *norm, float *dy, size_t
 void pare_backward_activation(enum pare_activation act, float *dy, const float *x,
                               size_t n);
 
-/* y = dropout(x), rows of `width`: replaces dy by dx. Row t of dy stands for row row[t]
- * of the forward, or for row t when row is NULL. */
+/* y = dropout(x), rows of `width`: dy becomes dx, which may be dy. Row t of dy stands for
+ * row row[t] of the forward, or for row t when row is NULL. */
 void pare_backward_dropout(const struct pare_dropout *dropout, uint64_t site, float rate,
-                           float *dy, size_t T, size_t width, const uint32_t *row);
+                           const float *dy, float *dx, size_t T, size_t width,
+                           const uint32_t *row);
 
 /* Gradients around the attention. first_only: as in pare_acts, dcontext and dq have a row
  * for each sequence instead of each token. */

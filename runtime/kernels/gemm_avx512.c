@@ -1,7 +1,8 @@
 /* Float matrix kernel and packing for AVX-512 (F, BW, DQ, VL): tiles of up to 14 x 32.
  *
  * 28 accumulators, two vectors of b and one broadcast of a fill the 32 registers. Each
- * height has its own instance with everything unrolled but k.
+ * height has its own instance with everything unrolled but k. A panel of b and a tile
+ * lie in the second cache level; they are asked for a few steps ahead.
  */
 #if !defined(__AVX512F__) || !defined(__AVX512DQ__)
 #error "this file needs -mavx512f -mavx512dq"
@@ -14,6 +15,8 @@
 
 #define MR 14
 #define NR 32
+#define B_AHEAD 8 /* steps of k */
+#define A_AHEAD 16
 
 ALWAYS_INLINE void f32_tile(const int m, size_t kc, const float *a, const float *b,
                             float *c, size_t ldc, int n, int accumulate,
@@ -33,6 +36,9 @@ ALWAYS_INLINE void f32_tile(const int m, size_t kc, const float *a, const float 
     AHEAD_START(ahead);
     for (size_t k = 0; k < kc; k++, a += m, b += NR) {
         AHEAD_STEP(ahead);
+        __builtin_prefetch(a + A_AHEAD * m);
+        __builtin_prefetch(b + B_AHEAD * NR);
+        __builtin_prefetch(b + B_AHEAD * NR + 16);
         const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
         UNROLL
         for (int i = 0; i < m; i++) {

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "runtime/base/parallel.h"
+
 /* Shared packed rows may take this many floats. */
 #define SHARED_A_FLOATS ((size_t)4 * 1024 * 1024)
 /* The panels of a group stay in the second cache level while a row block passes. */
@@ -9,6 +11,8 @@
 /* Words of a row that are packed before going on to the next tile or panel: enough for
  * whole cache lines, few enough that the pages of all rows stay in the TLB. */
 #define PACK_STEP 32
+/* So many tasks a thread that it hardly matters when the last one ends. */
+#define FEW_TASKS 16
 
 static size_t divided_up(size_t n, size_t by)
 {
@@ -31,6 +35,14 @@ static size_t group_size(const struct pare_cut *cut, size_t panel_bytes)
     return panels ? panels : 1;
 }
 
+/* A few long tasks: so many of them that all threads have the same number. */
+static void spread_blocks(struct pare_cut *cut, size_t threads)
+{
+    const size_t tasks = cut->blocks * cut->groups;
+    if (cut->blocks > 1 && tasks < FEW_TASKS * threads && tasks % threads)
+        cut->blocks = smaller(divided_up(cut->blocks, threads) * threads, cut->tiles);
+}
+
 struct pare_cut pare_cut_product(size_t M, size_t N, size_t K, size_t mr, size_t nr,
                                  size_t block_rows, size_t panel_bytes)
 {
@@ -41,6 +53,7 @@ struct pare_cut pare_cut_product(size_t M, size_t N, size_t K, size_t mr, size_t
     size_t block_tiles = block_rows / mr ? block_rows / mr : 1;
     cut.blocks = divided_up(cut.tiles, block_tiles);
     cut.groups = divided_up(cut.panels, group_size(&cut, panel_bytes));
+    spread_blocks(&cut, (size_t)pare_threads());
     if (cut.blocks)
         cut.block_rows = smaller(divided_up(cut.tiles, cut.blocks) * mr, M);
     if (cut.groups)
@@ -117,12 +130,17 @@ void pare_panel_product(const struct pare_kernels *kernels, const struct pare_cu
                         size_t kc, float *c, size_t ldc, size_t n, int accumulate,
                         const float *next)
 {
-    size_t row = task->row, tiles = task->tile_end - task->tile;
+    const size_t bytes = kc * cut->nr * sizeof *b;
+    /* Each tile goes on where the one before stopped asking. */
+    struct pare_ahead ahead =
+        pare_ahead_part(next, bytes, 0, task->tile_end - task->tile, kc);
+    size_t row = task->row;
     for (size_t t = task->tile; t < task->tile_end; t++) {
         size_t end = pare_cut_row(cut, t + 1), m = end - row;
-        kernels->gemm_f32.run(
-            kc, a, b, c, ldc, (int)m, (int)n, accumulate,
-            pare_ahead_part(next, kc * cut->nr * sizeof *b, t - task->tile, tiles, kc));
+        kernels->gemm_f32.run(kc, a, b, c, ldc, (int)m, (int)n, accumulate, ahead);
+        ahead.next = (const char *)ahead.next + ahead.step * kc;
+        if ((size_t)((const char *)ahead.next - (const char *)next) >= bytes)
+            ahead.next = next;
         a += m * kc;
         c += m * ldc;
         row = end;

@@ -101,6 +101,17 @@ static double peak_rate(double (*work)(void))
     return best;
 }
 
+/* The same over a while: the clock of a CPU that has just been idle is no measure for
+ * one at work. */
+static inline double peak_f32_sustained(double seconds)
+{
+    const double begin = peak_clock();
+    double operations = 0;
+    while (peak_clock() - begin < seconds)
+        operations += peak_f32_work();
+    return operations / (peak_clock() - begin);
+}
+
 static inline double peak_f32(void)
 {
     return peak_rate(peak_f32_work);

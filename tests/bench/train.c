@@ -1,9 +1,9 @@
 /* A training step beside PyTorch's: forward, loss, backward and AdamW on random text of
  * one length, as one line of JSON: milliseconds of a step and its parts (medians), the
- * multiply-adds it takes, their share of the arithmetic units' peak (measured in the same
- * run, on as many threads), and peak memory. processor_ms is the least processor time
- * of a step, of all threads together: other work on the machine hardly enters.
- * train_rounds.py runs it in turns with torch_step.py.
+ * multiply-adds it takes, their share of the arithmetic units' peak (measured behind each
+ * step, on as many threads; the median of the steps' shares), and peak memory.
+ * processor_ms is the least processor time of a step, of all threads together: other work
+ * on the machine hardly enters. train_rounds.py runs it in turns with torch_step.py.
  *
  *     bench_train [distilbert|student|minilm] [threads [batch [tokens
  *                 [steps [dropout [fp32|bf16]]]]]]
@@ -24,6 +24,7 @@
 
 #define EXAMPLES 2048
 #define WARM_STEPS 3
+#define PEAK_SECONDS 0.02
 
 struct setting {
     const char *name;
@@ -99,6 +100,8 @@ struct bench {
     struct pare_backward backward;
     float *dlogits;
     double *seconds[PARTS]; /* [steps] */
+    double *peak;           /* [steps]: operations a second, of all threads */
+    double *share;          /* [steps]: what the step did of that */
     double settle;
 };
 
@@ -156,6 +159,25 @@ static enum pare_status step(struct bench *b, uint64_t number, size_t batch,
     return PARE_OK;
 }
 
+static double peaks[256];
+
+static void measure_peak(void *context, size_t begin, size_t end)
+{
+    (void)context;
+    for (size_t i = begin; i < end; i++)
+        peaks[i] = peak_f32_sustained(PEAK_SECONDS);
+}
+
+/* All threads at once: a CPU may be slower with more of its units at work. */
+static double peak_of_threads(int threads)
+{
+    double sum = 0;
+    pare_parallel_for((size_t)threads, 1, measure_peak, NULL);
+    for (int i = 0; i < threads; i++)
+        sum += peaks[i];
+    return sum;
+}
+
 static enum pare_status run(struct bench *b, const struct pare_config *config,
                             const struct pare_examples *examples,
                             const struct setting *setting, struct pare_error *err)
@@ -173,16 +195,26 @@ static enum pare_status run(struct bench *b, const struct pare_config *config,
         pare_alloc(&b->dlogits, setting->batch * config->labels, sizeof(float), err));
     for (int part = 0; part < PARTS; part++)
         PARE_TRY(pare_alloc(&b->seconds[part], setting->steps, sizeof(double), err));
+    PARE_TRY(pare_alloc(&b->peak, setting->steps, sizeof(double), err));
+    PARE_TRY(pare_alloc(&b->share, setting->steps, sizeof(double), err));
     b->acts.tape = b->acts.first_only = 1;
     for (size_t number = 0; number < WARM_STEPS + setting->steps; number++) {
         double seconds[PARTS];
         PARE_TRY(step(b, number, setting->batch, seconds, err));
-        for (int part = 0; part < PARTS && number >= WARM_STEPS; part++)
-            b->seconds[part][number - WARM_STEPS] = seconds[part];
+        if (number < WARM_STEPS)
+            continue;
+        const size_t i = number - WARM_STEPS;
+        for (int part = 0; part < PARTS; part++)
+            b->seconds[part][i] = seconds[part];
+        b->peak[i] = peak_of_threads(setting->threads);
     }
     const double begin = now();
     pare_optimizer_settle(b->optimizer); /* what the steps have put off */
     b->settle = (now() - begin) / (double)(WARM_STEPS + setting->steps);
+    const double operations =
+        2 * macs_made(config, (double)setting->batch, (double)setting->tokens);
+    for (size_t i = 0; i < setting->steps; i++)
+        b->share[i] = operations / (b->seconds[WHOLE][i] + b->settle) / b->peak[i];
     return PARE_OK;
 }
 
@@ -198,28 +230,8 @@ static double median(double *values, size_t n)
     return values[n / 2];
 }
 
-static double peaks[256];
-
-static void measure_peak(void *context, size_t begin, size_t end)
-{
-    (void)context;
-    for (size_t i = begin; i < end; i++)
-        peaks[i] = peak_f32();
-}
-
-/* All threads at once: a CPU may be slower with more of its units at work. */
-static double peak_of_threads(int threads)
-{
-    double sum = 0;
-    peak_select(pare_kernels()->tier);
-    pare_parallel_for((size_t)threads, 1, measure_peak, NULL);
-    for (int i = 0; i < threads; i++)
-        sum += peaks[i];
-    return sum;
-}
-
 static void print(const struct setting *setting, const struct pare_config *config,
-                  struct bench *b, double peak)
+                  struct bench *b)
 {
     double ms[PARTS];
     for (int part = 0; part < PARTS; part++)
@@ -243,7 +255,8 @@ static void print(const struct setting *setting, const struct pare_config *confi
         pare_kernels()->tier, setting->name, setting->precision, setting->threads,
         ms[WHOLE], 1e3 * B / ms[WHOLE], ms[REFRESH], ms[FORWARD], ms[BACKWARD],
         ms[UPDATE], 1e3 * b->settle, ms[PROCESSOR], 1e-9 * macs,
-        1e-9 * macs_whole(config, B, n), 1e-9 * flops, 1e-9 * peak, flops / peak,
+        1e-9 * macs_whole(config, B, n), 1e-9 * flops,
+        1e-9 * median(b->peak, setting->steps), median(b->share, setting->steps),
         (double)usage.ru_maxrss * 1024e-6);
 }
 
@@ -271,13 +284,12 @@ int main(int argc, char **argv)
         return 2;
     pare_set_threads(setting.threads);
     random_text(&examples, starts, ids, labels, setting.tokens, config.vocab);
-    double peak = peak_of_threads(setting.threads);
+    peak_select(pare_kernels()->tier);
     struct bench b = {0};
     if (run(&b, &config, &examples, &setting, &err) != PARE_OK) {
         fprintf(stderr, "bench_train: %s\n", err.message);
         return 1;
     }
-    const double after = peak_of_threads(setting.threads);
-    print(&setting, &config, &b, after > peak ? after : peak);
+    print(&setting, &config, &b);
     return 0;
 }
