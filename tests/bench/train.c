@@ -6,7 +6,10 @@
  * on the machine hardly enters. train_rounds.py runs it in turns with torch_step.py.
  *
  *     bench_train [distilbert|student|minilm] [threads [batch [tokens
- *                 [steps [dropout [fp32|bf16]]]]]]
+ *                 [steps [dropout [fp32|bf16 [whole]]]]]]]
+ *
+ * whole: all of the last block is computed, forwards and backwards, as PyTorch does, and
+ * as a loss of hidden states needs it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +27,7 @@
 
 #define EXAMPLES 2048
 #define WARM_STEPS 3
+#define MOST_LAYERS 6
 #define PEAK_SECONDS 0.02
 
 struct setting {
@@ -32,6 +36,7 @@ struct setting {
     size_t batch, tokens, steps;
     float dropout;
     const char *precision;
+    int whole;
 };
 
 static struct pare_config config_of(const struct setting *setting)
@@ -99,9 +104,10 @@ struct bench {
     struct pare_acts acts;
     struct pare_backward backward;
     float *dlogits;
-    double *seconds[PARTS]; /* [steps] */
-    double *peak;           /* [steps]: operations a second, of all threads */
-    double *share;          /* [steps]: what the step did of that */
+    float *dhidden[2 + MOST_LAYERS]; /* whole: [tokens, hidden] of zeros for the last */
+    double *seconds[PARTS];          /* [steps] */
+    double *peak;                    /* [steps]: operations a second, of all threads */
+    double *share;                   /* [steps]: what the step did of that */
     double settle;
 };
 
@@ -121,6 +127,12 @@ static double macs_whole(const struct pare_config *c, double B, double n)
 {
     const double C = c->hidden, F = c->ffn, L = c->layers, T = B * n;
     return 3 * (L * (T * (4 * C * C + 2 * C * F) + B * 2 * n * n * C) + B * C * C);
+}
+
+static double macs_of(const struct setting *setting, const struct pare_config *config)
+{
+    return (setting->whole ? macs_whole : macs_made)(config, (double)setting->batch,
+                                                     (double)setting->tokens);
 }
 
 static enum pare_status step(struct bench *b, uint64_t number, size_t batch,
@@ -144,7 +156,10 @@ static enum pare_status step(struct bench *b, uint64_t number, size_t batch,
         .example = b->batcher.example,
         .scale = 1.0f / (float)batch,
     };
-    const struct pare_loss_grads grads = {.logits = b->dlogits};
+    const struct pare_loss_grads grads = {
+        .logits = b->dlogits,
+        .hidden = b->acts.first_only ? NULL : b->dhidden,
+    };
     double sum = 0, norm;
     PARE_TRY(loss.run(loss.context, &input, &grads, &sum, err));
     PARE_TRY(pare_backward(b->params, b->params->value, &packed, &dropout, &b->acts,
@@ -197,7 +212,11 @@ static enum pare_status run(struct bench *b, const struct pare_config *config,
         PARE_TRY(pare_alloc(&b->seconds[part], setting->steps, sizeof(double), err));
     PARE_TRY(pare_alloc(&b->peak, setting->steps, sizeof(double), err));
     PARE_TRY(pare_alloc(&b->share, setting->steps, sizeof(double), err));
-    b->acts.tape = b->acts.first_only = 1;
+    b->acts.tape = 1;
+    b->acts.first_only = !setting->whole;
+    if (setting->whole)
+        PARE_TRY(pare_alloc(&b->dhidden[config->layers], setting->batch * setting->tokens,
+                            config->hidden * sizeof(float), err));
     for (size_t number = 0; number < WARM_STEPS + setting->steps; number++) {
         double seconds[PARTS];
         PARE_TRY(step(b, number, setting->batch, seconds, err));
@@ -211,8 +230,7 @@ static enum pare_status run(struct bench *b, const struct pare_config *config,
     const double begin = now();
     pare_optimizer_settle(b->optimizer); /* what the steps have put off */
     b->settle = (now() - begin) / (double)(WARM_STEPS + setting->steps);
-    const double operations =
-        2 * macs_made(config, (double)setting->batch, (double)setting->tokens);
+    const double operations = 2 * macs_of(setting, config);
     for (size_t i = 0; i < setting->steps; i++)
         b->share[i] = operations / (b->seconds[WHOLE][i] + b->settle) / b->peak[i];
     return PARE_OK;
@@ -239,7 +257,7 @@ static void print(const struct setting *setting, const struct pare_config *confi
     ms[PROCESSOR] = 1e3 * b->seconds[PROCESSOR][0]; /* sorted: the least */
     ms[WHOLE] += 1e3 * b->settle;
     const double B = (double)setting->batch, n = (double)setting->tokens;
-    const double macs = macs_made(config, B, n);
+    const double macs = macs_of(setting, config);
     const double flops = 2e3 * macs / ms[WHOLE];
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -270,6 +288,7 @@ int main(int argc, char **argv)
         .steps = argc > 5 ? strtoul(argv[5], NULL, 10) : 15,
         .dropout = argc > 6 ? strtof(argv[6], NULL) : 0.1f,
         .precision = argc > 7 ? argv[7] : "fp32",
+        .whole = argc > 8 && !strcmp(argv[8], "whole"),
     };
     const struct pare_config config = config_of(&setting);
     struct pare_error err = {""};

@@ -37,6 +37,8 @@ def main():
     parser.add_argument("--tokens", default="64")
     parser.add_argument("--steps", default="9")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--whole", action="store_true",
+                        help="all of the last block, as PyTorch does")
     args = parser.parse_args()
     print("model threads dropout | pare ms, samples/s, share of peak, MB | "
           "torch ms, samples/s, MB | ratio (of each round)")
@@ -46,7 +48,8 @@ def main():
                 ours, theirs = [], []
                 for _ in range(args.rounds):
                     ours.append(run([args.bench, model, threads, args.batch, args.tokens,
-                                     args.steps, dropout], threads))
+                                     args.steps, dropout, "fp32"]
+                                    + (["whole"] if args.whole else []), threads))
                     theirs.append(run(
                         [args.python, os.path.join(HERE, "torch_step.py"), model, "--threads",
                          threads, "--batch", args.batch, "--tokens", args.tokens, "--steps",
