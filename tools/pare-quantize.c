@@ -6,7 +6,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/sha256.h"
 #include "runtime/model/container.h"
-#include "tools/quantize_inputs.h"
+#include "tools/quantize_budget.h"
 
 /* --- What is to be done --- */
 
@@ -79,14 +79,26 @@ static void print_plan(const struct quantize_work *w)
 
 /* --- Metadata --- */
 
+/* What the formats were chosen for takes the scheme's place. */
+static int budget_history(const struct quantize_work *w, cJSON *json)
+{
+    const struct quantize_options *o = w->o;
+    if (!quantize_has_budget(o))
+        return 1;
+    cJSON_DeleteItemFromObject(json, "scheme");
+    return (o->target_size
+                ? cJSON_AddStringToObject(json, "target_size", o->target_size)
+                : cJSON_AddNumberToObject(json, "target_ratio", o->target_ratio)) &&
+           (!o->candidates || cJSON_AddStringToObject(json, "candidates", o->candidates));
+}
+
 static cJSON *options_json(const struct quantize_work *w)
 {
     const struct quantize_options *o = w->o;
     cJSON *json = cJSON_CreateObject();
-    if (json && scheme_options_history(&o->format, json) &&
+    if (json && scheme_options_history(&o->format, json) && budget_history(w, json) &&
         (!w->calibration.samples ||
          (solver_options_history(&o->solver, json) &&
-          input_options_history(&o->inputs, json) &&
           calibration_history(&w->calibration, &o->calibration, w->cli->seed, json))))
         return json;
     cJSON_Delete(json);
@@ -98,7 +110,7 @@ static enum pare_status make_meta(const struct quantize_work *w, const char *sha
 {
     const struct pare_meta *from = &w->stored.ckpt->meta;
     const enum pare_scheme scheme = (enum pare_scheme)w->o->format.scheme;
-    const char *name = pare_scheme_name(scheme);
+    const char *name = quantize_has_budget(w->o) ? "mixed" : pare_scheme_name(scheme);
     for (size_t i = 0; i < from->count; i++)
         PARE_TRY(pare_meta_copy_value(meta, &from->values[i], w->err));
     PARE_TRY(pare_file_type_set(meta, pare_scheme_type(scheme, PARE_F32), w->err));
@@ -204,7 +216,6 @@ static int add_tensor_json(const struct quantize_work *w, size_t i, cJSON *list)
                                    pare_quant_error_relative(&w->errors[i])) &&
            cJSON_AddNumberToObject(row, "largest_error", w->errors[i].largest) &&
            (!w->items[i].fallback || cJSON_AddTrueToObject(row, "fallback")) &&
-           quantize_site_json(w, i, row) &&
            (!w->solved || !w->solved[i].done || add_solved_json(&w->solved[i], row));
 }
 
@@ -243,7 +254,10 @@ static void tell_result(const struct quantize_work *w)
     char before[24], after[24];
     pare_cli_info(
         w->cli, "%s: %s, tensors %s -> %s (%.3fx, %.2f bits a weight), error %.3f %%",
-        w->cli->output, pare_scheme_name((enum pare_scheme)w->o->format.scheme),
+        w->cli->output,
+        quantize_has_budget(w->o)
+            ? "mixed"
+            : pare_scheme_name((enum pare_scheme)w->o->format.scheme),
         pare_cli_bytes(t.before, before), pare_cli_bytes(t.after, after),
         (double)t.after / (double)t.before, 8.0 * (double)t.after / (double)t.parameters,
         100 * pare_quant_error_relative(&all));
@@ -269,6 +283,7 @@ static enum pare_status quantize(struct quantize_work *w)
     char sha256[65];
     PARE_TRY(decide(w));
     PARE_TRY(quantize_prepare(w));
+    PARE_TRY(quantize_budget(w));
     if (w->o->dry_run) {
         print_plan(w);
         return w->calibration.samples ? quantize_costs(w) : PARE_OK;
@@ -276,7 +291,6 @@ static enum pare_status quantize(struct quantize_work *w)
     PARE_TRY(pare_ckpt_refuse_output(w->stored.ckpt, w->cli->output, w->err));
     tell_fallbacks(w);
     PARE_TRY(pare_ckpt_sha256(w->stored.ckpt, sha256, w->err));
-    PARE_TRY(quantize_survey(w));
     PARE_TRY(write_container(w, sha256));
     if (w->o->json)
         PARE_TRY(write_report(w, sha256));
@@ -286,7 +300,20 @@ static enum pare_status quantize(struct quantize_work *w)
 
 static enum pare_status run(struct pare_cli *cli, void *context, struct pare_error *err)
 {
-    struct quantize_work w = {.cli = cli, .o = context, .err = err};
+    struct quantize_options *o = context;
+    struct quantize_work w = {.cli = cli, .o = o, .err = err};
+    if (quantize_has_budget(o) && o->format.scheme >= 0)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--target-size and --target-ratio choose the scheme: --scheme "
+                         "and they exclude each other");
+    if (o->target_size && o->target_ratio > 0)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--target-size and --target-ratio exclude each other");
+    if (o->candidates && !quantize_has_budget(o))
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--candidates is for --target-size and --target-ratio");
+    if (quantize_has_budget(o))
+        o->format.scheme = PARE_SCHEME_INT4; /* until it is chosen */
     if (w.o->format.scheme < 0)
         return pare_fail(err, PARE_ERR_USAGE,
                          "--scheme is needed: int8, int2 to int6, ternary, q8_0, q4_0, "
@@ -303,8 +330,7 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
 int main(int argc, char **argv)
 {
     struct quantize_options o = {.format = scheme_options_default(),
-                                 .solver = solver_options_default(),
-                                 .inputs = input_options_default()};
+                                 .solver = solver_options_default()};
     const struct pare_cli_option options[] = {
         PARE_CLI_CHOICE('s', "scheme", "SCHEME", &o.format.scheme, pare_scheme_names,
                         "number format of the matrices"),
@@ -315,7 +341,15 @@ int main(int argc, char **argv)
                         "both, for exports that have the other; chosen before the codes"),
         CALIBRATION_OPTIONS(&o.calibration),
         SOLVER_OPTIONS(&o.solver),
-        INPUT_OPTIONS(&o.inputs),
+        PARE_CLI_STRING(0, "target-size", "SIZE", &o.target_size,
+                        "instead of --scheme: choose the format of each matrix so that "
+                        "the file is no larger than that (20MB), and the outputs on the "
+                        "calibration text change little"),
+        PARE_CLI_DOUBLE(0, "target-ratio", "X", &o.target_ratio, 0, 1,
+                        "the same for a part of the input's size"),
+        PARE_CLI_STRING(0, "candidates", "LIST", &o.candidates,
+                        "schemes that may be chosen, separated by commas; "
+                        "int2,int3,int4,int5,int6,int8,f16 when not given"),
         PARE_CLI_STRING(0, "max-ram", "SIZE", &o.max_ram,
                         "with --calibration: take no more memory than that (512MB, "
                         "1.5GB), in more time if need be; refused at once when it "
@@ -368,7 +402,8 @@ int main(int argc, char **argv)
             "worked on one after the other, each for what the quantised ones before it "
             "compute. Embeddings are rounded. Inputs that were always zero, more damping "
             "and moments of no use are counted in the report of --json, and errors with "
-            "--strict. What a run that was stopped has done is in OUTPUT.partial, and the "
+            "--strict. What a run that was stopped has done is in OUTPUT.partial, and "
+            "the "
             "same command goes on from there.\n\n"
             "Norms and biases stay f32, and so do the classifier and the token types, "
             "which are small, unless the scheme is f16 or bf16.",

@@ -15,8 +15,7 @@ static int differ(double a, double b)
 }
 
 enum pare_status solver_options_check(const struct solver_options *o, int calibrated,
-                                      int inputs, enum solver *solver,
-                                      struct pare_error *err)
+                                      enum solver *solver, struct pare_error *err)
 {
     const struct solver_options none = solver_options_default();
     *solver = o->solver >= 0 ? (enum solver)o->solver
@@ -26,7 +25,7 @@ enum pare_status solver_options_check(const struct solver_options *o, int calibr
         return pare_fail(err, PARE_ERR_USAGE,
                          "--solver %s needs text: --calibration FILE",
                          solver_names[*solver]);
-    if (*solver == SOLVER_RTN && calibrated && !inputs)
+    if (*solver == SOLVER_RTN && calibrated)
         return pare_fail(err, PARE_ERR_USAGE,
                          "--solver rtn has no use for --calibration");
     if (*solver != SOLVER_GPTQ &&
@@ -40,12 +39,12 @@ enum pare_status solver_options_check(const struct solver_options *o, int calibr
 
 double solver_options_correction(const struct solver_options *o)
 {
-    return o->solver >= 0 && o->solver != SOLVER_GPTQ ? 0 : o->correct;
+    return o->solver == SOLVER_WEIGHTED ? 0 : o->correct;
 }
 
 int solver_options_history(const struct solver_options *o, cJSON *json)
 {
-    if (o->solver >= 0 && o->solver != SOLVER_GPTQ)
+    if (o->solver == SOLVER_WEIGHTED)
         return cJSON_AddStringToObject(json, "solver", solver_names[o->solver]) != NULL;
     return cJSON_AddStringToObject(json, "solver", solver_names[SOLVER_GPTQ]) &&
            cJSON_AddStringToObject(json, "act_order", solver_orders[o->order]) &&

@@ -1,0 +1,64 @@
+# pare-quantize --target-size and --target-ratio: formats chosen for a size.
+. "$(dirname "$0")/lib.sh"
+. "$PARE_CLI/tiny_model.sh"
+
+make_tiny
+for i in $(seq 60); do
+    printf 'the film was very w%d w%d good w%d .\n' $((i % 37 + 1)) $((i * 7 % 37 + 1)) \
+        $((i * i % 37 + 1))
+done >plain.txt
+quantize() { pare-quantize tiny.gguf --progress none --calibration plain.txt "$@"; }
+size() { wc -c <"$1"; }
+tiny=$(size tiny.gguf)
+
+# Never above the target, never larger for a smaller one; the curve falls all the way.
+check 2 "a file of 1.00 kB is too small: with the smallest candidates it has " \
+    quantize --target-size 1kB -o x.gguf
+absent x.gguf
+before=0
+for target in 19000 20000 21000 23000 26000 32000 99000; do
+    check 0 "the file has " quantize --group-size 0 --target-size $target -o $target.gguf
+    [ "$(size $target.gguf)" -le $target ] || fail "$target: $(size $target.gguf) bytes"
+    [ "$(size $target.gguf)" -ge "$before" ] || fail "$target: smaller than with less"
+    before=$(size $target.gguf)
+    sed -n '/^ *file, at most/,/^tensor/p' .out | awk '/MB|kB/ { print $3 }' >losses
+    [ "$(wc -l <losses)" -gt 5 ] || fail "$target: a curve of $(wc -l <losses) points"
+    awk 'NR > 1 && !($1 + 0 < last) { bad = 1 } { last = $1 + 0 } END { exit bad }' losses ||
+        fail "$target: the curve does not fall: $(tr '\n' ' ' <losses)"
+    grep -q '<- the target' .out || fail "$target: no mark in the curve"
+    check 0 '"logits":[' pare-run $target.gguf --ids "2 5 6 3" --json
+done
+check 0 '"target_size":"20000","solver":"gptq"' pare-inspect 20000.gguf
+[ "$(pare-inspect 20000.gguf | grep -cE ' (int[2-6]/|I8|F16)')" -gt 3 ] || fail "nothing was chosen"
+
+# The same for any number of threads and any tier.
+for threads in 1 2 7; do
+    check 0 - quantize -q --group-size 0 --target-size 23000 -o t.gguf --threads $threads --cpu scalar
+    check 0 - cmp t.gguf 23000.gguf
+done
+
+# A ratio; other candidates; what is said of a tensor holds.
+check 0 "" quantize -q --target-ratio 0.75 --candidates q4_0,q8_0,f16 -o r.gguf \
+    --skip '*q.weight' --override '*ffn_up*=int8' --embeddings bf16
+[ "$(size r.gguf)" -le $((tiny * 3 / 4)) ] || fail "$(size r.gguf) of $tiny bytes"
+check 0 '"target_ratio":0.75,"candidates":"q4_0,q8_0,f16"' pare-inspect r.gguf
+for expected in attn_q:F32 ffn_up:I8; do
+    check 0 "${expected#*:}" pare-inspect r.gguf -t "blk.0.${expected%:*}.weight"
+done
+check 0 "BF16" pare-inspect r.gguf -t 'token_embd.weight'
+pare-inspect r.gguf | grep -qE 'int[2-6]/' && fail "a format that is no candidate"
+check 0 "the file has " quantize --target-ratio 0.9 --plan
+
+# Usage.
+check 2 "need text to measure on: --calibration FILE" \
+    pare-quantize tiny.gguf --target-size 40kB -o x.gguf
+check 2 "choose the scheme: --scheme and they exclude each other" \
+    quantize -s int4 --target-size 40kB -o x.gguf
+check 2 "--target-size and --target-ratio exclude each other" \
+    quantize --target-ratio 0.5 --target-size 40kB -o x.gguf
+check 2 '--target-size "40 apples": expected a size like' \
+    quantize --target-size "40 apples" -o x.gguf
+check 2 "--candidates is for --target-size" quantize -s int4 --candidates int2,int3 -o x.gguf
+check 2 "a choice needs two at least" quantize --target-size 40kB --candidates int4 -o x.gguf
+check 2 'there is no scheme "int9"' quantize --target-size 40kB --candidates int4,int9 -o x.gguf
+finish

@@ -1,0 +1,199 @@
+/* The forms of a file of a given size: see quantize_budget.h. */
+#include "tools/quantize_budget.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/sizes.h"
+
+#define DEFAULT_CANDIDATES "int2,int3,int4,int5,int6,int8,f16"
+/* Scales and zero points beside a tensor in the header, names of 72 and padding of 32. */
+#define NAMES_BYTES 320
+#define HISTORY_BYTES 4096 /* of this program */
+#define ROWS 24            /* of the curve that are printed, about */
+
+/* --- Candidates --------------------------------------------------------------------- */
+
+static int has_groups(enum pare_scheme scheme)
+{
+    return scheme != PARE_SCHEME_INT8 && pare_scheme_type(scheme, PARE_F32) == PARE_I8;
+}
+
+static enum pare_status add_candidate(struct quantize_work *w, const char *name,
+                                      struct budget_candidates *c)
+{
+    struct pare_stored *stored = &w->stored;
+    const size_t count = stored->plan.count;
+    struct scheme_options format = w->o->format;
+    struct pare_weight *now;
+    enum pare_scheme scheme;
+    PARE_TRY(pare_scheme_by_name(name, &scheme, w->err));
+    if (c->count == BUDGET_CANDIDATES)
+        return pare_fail(w->err, PARE_ERR_USAGE, "--candidates: %d at most",
+                         BUDGET_CANDIDATES);
+    format.scheme = (int)scheme;
+    if (!has_groups(scheme)) {
+        format.group_size = -1;
+        format.asymmetric = 0;
+    }
+    PARE_TRY(pare_arena_alloc(&stored->arena, &now, count, sizeof *now, w->err));
+    for (size_t i = 0; i < count; i++)
+        now[i] = pare_stored_weight(stored, i);
+    PARE_TRY(scheme_options_decide(&format, &stored->plan, now, &stored->arena,
+                                   &c->items[c->count], w->err));
+    c->schemes[c->count++] = scheme;
+    return PARE_OK;
+}
+
+static enum pare_status list_candidates(struct quantize_work *w,
+                                        struct budget_candidates *c)
+{
+    const char *list = w->o->candidates ? w->o->candidates : DEFAULT_CANDIDATES;
+    c->count = 0;
+    while (*list) {
+        char name[32];
+        const size_t n = strcspn(list, ",");
+        snprintf(name, sizeof name, "%.*s", (int)(n < 31 ? n : 31), list);
+        PARE_TRY(add_candidate(w, name, c));
+        list += n + (list[n] == ',');
+    }
+    return c->count > 1 ? PARE_OK
+                        : pare_fail(w->err, PARE_ERR_USAGE,
+                                    "--candidates: a choice needs two at least");
+}
+
+/* --- Bytes -------------------------------------------------------------------------- */
+
+/* What the file has besides the data of its tensors, at most. */
+static uint64_t overhead(const struct quantize_work *w)
+{
+    const struct pare_ckpt *ckpt = w->stored.ckpt;
+    uint64_t data = 0;
+    for (size_t i = 0; i < ckpt->n_tensors; i++)
+        data += ckpt->tensors[i].bytes;
+    return ckpt->bytes - data + HISTORY_BYTES;
+}
+
+static enum pare_status target_bytes(const struct quantize_work *w, uint64_t *target)
+{
+    if (w->o->target_size)
+        return parse_size("target-size", w->o->target_size, target, w->err);
+    *target = (uint64_t)(w->o->target_ratio * (double)w->stored.ckpt->bytes);
+    return PARE_OK;
+}
+
+/* The knapsack: open slots are its items. */
+struct knapsack {
+    struct pare_choices *items;
+    size_t *slots, n;
+    uint64_t fixed; /* bytes of all else */
+};
+
+static enum pare_status make_knapsack(const struct quantize_work *w,
+                                      const struct budget_candidates *c,
+                                      const double *loss, struct knapsack *k,
+                                      struct pare_arena *arena)
+{
+    const size_t count = w->stored.plan.count;
+    struct pare_choice *choices;
+    PARE_TRY(pare_arena_alloc(arena, &k->items, count, sizeof *k->items, w->err));
+    PARE_TRY(pare_arena_alloc(arena, &k->slots, count, sizeof *k->slots, w->err));
+    PARE_TRY(
+        pare_arena_alloc(arena, &choices, count * c->count, sizeof *choices, w->err));
+    *k = (struct knapsack){k->items, k->slots, 0, overhead(w)};
+    for (size_t i = 0; i < count; i++) {
+        k->fixed += pare_slot_is_matrix(&w->stored.plan.slots[i]) ? NAMES_BYTES : 0;
+        if (!budget_is_open(w, c, i)) {
+            k->fixed += c->items[0][i].bytes;
+            continue;
+        }
+        struct pare_choice *own = choices + k->n * c->count;
+        for (size_t j = 0; j < c->count; j++)
+            own[j] = (struct pare_choice){c->items[j][i].bytes, loss[i * c->count + j]};
+        k->items[k->n] = (struct pare_choices){own, c->count};
+        k->slots[k->n++] = i;
+    }
+    return PARE_OK;
+}
+
+/* --- The choice --------------------------------------------------------------------- */
+
+static void print_curve(const struct pare_curve *curve, const struct knapsack *k,
+                        uint64_t chosen)
+{
+    char text[24];
+    const size_t step = curve->count / ROWS + 1;
+    printf("%14s  %s\n", "file, at most", "predicted loss");
+    for (size_t i = 0; i < curve->count; i++) {
+        const uint64_t bytes = curve->points[i].bytes;
+        const int here = bytes <= chosen &&
+                         (i + 1 == curve->count || curve->points[i + 1].bytes > chosen);
+        if (here || i % step == 0 || i + 1 == curve->count)
+            printf("%14s  %.3g%s\n", pare_cli_bytes(bytes + k->fixed, text),
+                   curve->points[i].loss, here ? "  <- the target" : "");
+    }
+}
+
+static void print_choice(const struct quantize_work *w, const struct knapsack *k,
+                         const struct pare_allocation *a)
+{
+    char text[24];
+    printf("%-32s %-9s %12s\n", "tensor", "to", "bytes");
+    for (size_t i = 0; i < k->n; i++)
+        printf("%-32s %-9s %12llu\n", w->stored.plan.slots[k->slots[i]].name,
+               w->items[k->slots[i]].form,
+               (unsigned long long)w->items[k->slots[i]].bytes);
+    printf("the file has %s at most, predicted loss %.3g%s\n",
+           pare_cli_bytes(a->bytes + k->fixed, text), a->loss,
+           a->exact ? "" : " (perhaps not the least)");
+}
+
+static enum pare_status choose(struct quantize_work *w, const struct budget_candidates *c,
+                               const struct knapsack *k, struct pare_arena *arena)
+{
+    struct pare_allocation a = {0};
+    struct pare_curve curve;
+    uint64_t target;
+    char text[2][24];
+    PARE_TRY(target_bytes(w, &target));
+    PARE_TRY(pare_arena_alloc(arena, &a.chosen, k->n, sizeof *a.chosen, w->err));
+    PARE_TRY(pare_allocate_curve(k->items, k->n, &curve, arena, w->err));
+    if (target < k->fixed + curve.points[0].bytes)
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "a file of %s is too small: with the smallest candidates it has "
+                         "%s at most",
+                         pare_cli_bytes(target, text[0]),
+                         pare_cli_bytes(k->fixed + curve.points[0].bytes, text[1]));
+    PARE_TRY(pare_allocate(k->items, k->n, target - k->fixed, &a, arena, w->err));
+    for (size_t i = 0; i < k->n; i++)
+        w->items[k->slots[i]] = c->items[a.chosen[i]][k->slots[i]];
+    if (!w->cli->quiet) {
+        print_curve(&curve, k, a.bytes);
+        print_choice(w, k, &a);
+    }
+    return PARE_OK;
+}
+
+enum pare_status quantize_budget(struct quantize_work *w)
+{
+    struct budget_candidates c;
+    struct knapsack k = {0};
+    struct pare_arena arena = {0};
+    double *loss;
+    enum pare_status status;
+    if (!quantize_has_budget(w->o))
+        return PARE_OK;
+    if (!w->calibration.samples)
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "--target-size and --target-ratio need text to measure on: "
+                         "--calibration FILE");
+    PARE_TRY_OUT(list_candidates(w, &c));
+    PARE_TRY_OUT(pare_arena_alloc(&arena, &loss, w->stored.plan.count * c.count,
+                                  sizeof *loss, w->err));
+    PARE_TRY_OUT(budget_measure(w, &c, loss));
+    PARE_TRY_OUT(make_knapsack(w, &c, loss, &k, &arena));
+    status = choose(w, &c, &k, &arena);
+out:
+    pare_arena_free(&arena);
+    return status;
+}

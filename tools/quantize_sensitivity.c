@@ -1,0 +1,400 @@
+/* What each matrix would cost in each format: see quantize_budget.h. */
+#include <string.h>
+
+#include "libquant/loss.h"
+#include "runtime/base/alloc.h"
+#include "runtime/model/forward.h"
+#include "runtime/model/walk.h"
+#include "tools/quantize_budget.h"
+
+#define PROBED_TOKENS 6000 /* of the text, about, for each matrix */
+
+struct measuring {
+    struct quantize_work *w;
+    const struct budget_candidates *c;
+    double *change; /* [plan.count * candidates]: mean squared change of outputs */
+    struct pare_gram grams[PARE_SITES];
+    struct pare_arena scratch;
+    struct pare_weight_source stored;
+    float *W, *Q;  /* of the largest open matrix */
+    size_t probed; /* slot whose weights are Q; plan.count: none */
+};
+
+int budget_is_open(const struct quantize_work *w, const struct budget_candidates *c,
+                   size_t i)
+{
+    int open = 0;
+    if (!pare_slot_is_matrix(&w->stored.plan.slots[i]))
+        return 0;
+    for (size_t k = 1; k < c->count; k++)
+        open |= c->items[k][i].bytes != c->items[0][i].bytes;
+    return open;
+}
+
+/* --- Changes of outputs ------------------------------------------------------------ */
+
+/* W becomes Q as the item rounds it: to the nearest value of grids that were searched for
+ * where a solver would search, else of plain ones. */
+static enum pare_status round_to(struct measuring *m, const struct pare_scheme_item *item,
+                                 size_t i, size_t N, size_t K)
+{
+    struct quantize_work *w = m->w;
+    struct pare_scheme_item *items = w->items;
+    struct pare_target target;
+    if (item->scheme == PARE_SCHEME_KEEP) {
+        memcpy(m->Q, m->W, N * K * sizeof *m->Q);
+        return PARE_OK;
+    }
+    const struct pare_scheme_item kept = items[i];
+    items[i] = *item;
+    const int solved = quantize_target(w, i, &target);
+    items[i] = kept;
+    if (!solved) {
+        if (!item->grid.bits)
+            return pare_rtn_round(item->type, m->W, N, K, m->Q, w->err);
+        pare_grid_round(&item->grid, m->W, N, K, m->Q);
+        return PARE_OK;
+    }
+    const struct pare_quant_rows rows = {m->W, N, K, 0};
+    const struct pare_factor_options natural = {.order = PARE_ORDER_NATURAL};
+    const struct pare_gptq_options options = pare_gptq_defaults(&target);
+    struct pare_gptq_report report = {0};
+    struct pare_factor factor = {0};
+    enum pare_status status =
+        pare_factor_init(&factor, NULL, K, &natural, &m->scratch, w->err);
+    if (status == PARE_OK)
+        status =
+            pare_gptq(&rows, &factor, &options, m->Q, NULL, &report, &m->scratch, w->err);
+    pare_factor_free(&factor);
+    return status;
+}
+
+static enum pare_status decode(struct measuring *m, size_t i, size_t *N, size_t *K)
+{
+    const struct pare_slot *slot = &m->w->stored.plan.slots[i];
+    *N = (size_t)slot->shape[0];
+    *K = (size_t)slot->shape[1];
+    PARE_TRY(pare_check_interrupted(m->w->err));
+    PARE_TRY(pare_tensor_decode(m->w->stored.tensors[i], m->W, m->w->err));
+    quantize_release(m->w, i);
+    return PARE_OK;
+}
+
+/* Q becomes the error of every weight. */
+static void subtract(struct measuring *m, size_t n)
+{
+    pare_kernels()->axpy(m->Q, -1, m->W, n);
+}
+
+static enum pare_status measure_linear(struct measuring *m, size_t i,
+                                       const struct pare_gram *gram)
+{
+    size_t N, K;
+    PARE_TRY(decode(m, i, &N, &K));
+    for (size_t k = 0; k < m->c->count; k++) {
+        double *change = &m->change[i * m->c->count + k];
+        PARE_TRY(round_to(m, &m->c->items[k][i], i, N, K));
+        subtract(m, N * K);
+        PARE_TRY(pare_quant_loss(gram, m->Q, N, change, &m->scratch, m->w->err));
+        *change /= (double)gram->rows;
+        *change = *change > 0 ? *change : 0;
+    }
+    return PARE_OK;
+}
+
+/* How often the text looks up each row of an embedding. */
+static enum pare_status count_rows(const struct quantize_work *w, size_t i, size_t N,
+                                   uint32_t **out, struct pare_arena *arena)
+{
+    const int tokens = !strcmp(w->stored.plan.slots[i].name, "token_embd.weight");
+    const int positions = !strcmp(w->stored.plan.slots[i].name, "position_embd.weight");
+    uint32_t *counts;
+    PARE_TRY(pare_arena_alloc(arena, &counts, N, sizeof *counts, w->err));
+    memset(counts, 0, N * sizeof *counts);
+    for (size_t b = 0; b < w->calibration.n_batches; b++) {
+        const struct pare_batch *batch = &w->calibration.batches[b];
+        for (size_t s = 0; s < batch->n_seq; s++)
+            for (uint32_t t = batch->starts[s]; t < batch->starts[s + 1]; t++)
+                counts[tokens      ? (size_t)batch->ids[t]
+                       : positions ? t - batch->starts[s]
+                                   : 0]++;
+    }
+    *out = counts;
+    return PARE_OK;
+}
+
+static enum pare_status measure_embedding(struct measuring *m, size_t i)
+{
+    struct pare_arena_mark mark = pare_arena_mark(&m->scratch);
+    uint32_t *counts;
+    size_t N, K;
+    PARE_TRY(decode(m, i, &N, &K));
+    PARE_TRY(count_rows(m->w, i, N, &counts, &m->scratch));
+    for (size_t k = 0; k < m->c->count; k++) {
+        double sum = 0;
+        PARE_TRY(round_to(m, &m->c->items[k][i], i, N, K));
+        subtract(m, N * K);
+        for (size_t n = 0; n < N; n++)
+            for (size_t j = 0; counts[n] && j < K; j++)
+                sum += counts[n] * (double)m->Q[n * K + j] * (double)m->Q[n * K + j];
+        m->change[i * m->c->count + k] = sum / (double)m->w->calibration.tokens;
+    }
+    pare_arena_release(&m->scratch, mark);
+    return PARE_OK;
+}
+
+static int wants(void *context, const struct pare_walk_site *site)
+{
+    const struct measuring *m = context;
+    int any = 0;
+    for (int s = 0; s < site->n_slots; s++)
+        any |= budget_is_open(m->w, m->c, site->slots[s]);
+    return any;
+}
+
+static enum pare_status inputs(void *context, const struct pare_walk_site *site,
+                               const float *X, const float *original, size_t rows,
+                               struct pare_error *err)
+{
+    struct measuring *m = context;
+    struct pare_gram *gram = &m->grams[site->site];
+    (void)original;
+    if (!gram->sum)
+        PARE_TRY(pare_gram_init(gram, site->K, err));
+    return pare_gram_add(gram, X, rows, site->K, &m->scratch, err);
+}
+
+static enum pare_status solve(void *context, const struct pare_walk_site *site,
+                              struct pare_error *err)
+{
+    struct measuring *m = context;
+    enum pare_status status = PARE_OK;
+    (void)err;
+    for (int s = 0; status == PARE_OK && s < site->n_slots; s++)
+        if (budget_is_open(m->w, m->c, site->slots[s]))
+            status = measure_linear(m, site->slots[s], &m->grams[site->site]);
+    pare_gram_free(&m->grams[site->site]);
+    pare_arena_free(&m->scratch);
+    return status;
+}
+
+static enum pare_status walk(struct measuring *m)
+{
+    struct quantize_work *w = m->w;
+    const struct pare_walk_visitor visitor = {
+        .context = m, .wants = wants, .inputs = inputs, .solve = solve};
+    const struct pare_walk run = {.config = &w->stored.config,
+                                  .plan = &w->stored.plan,
+                                  .current = m->stored,
+                                  .batches = w->calibration.batches,
+                                  .n_batches = w->calibration.n_batches,
+                                  .one_site = w->saving.one_site,
+                                  .spill_beside = w->saving.spill ? w->cli->output : NULL,
+                                  .progress = &w->cli->progress};
+    PARE_TRY(pare_walk_run(&run, &visitor, w->err));
+    for (size_t i = 0; i < w->stored.plan.count; i++)
+        if (w->stored.plan.slots[i].role == PARE_ROLE_EMBEDDING &&
+            budget_is_open(w, m->c, i))
+            PARE_TRY(measure_embedding(m, i));
+    return PARE_OK;
+}
+
+/* --- What the model's outputs mind -------------------------------------------------- */
+
+struct probe {
+    struct measuring *m;
+    struct pare_weight_source source;
+    struct pare_model *model;
+    struct pare_arena *parts; /* [layers + 2]: weights of each */
+    struct pare_acts acts;
+    size_t n_batches;
+    float *outputs; /* of the original, batch after batch */
+    float *p;       /* [labels]: probabilities, or differences */
+};
+
+static enum pare_status find(void *context, const struct pare_slot *slot,
+                             struct pare_weight *weight, struct pare_error *err)
+{
+    const struct measuring *m = context;
+    const size_t i = (size_t)(slot - m->w->stored.plan.slots);
+    if (i != m->probed)
+        return m->stored.find(m->stored.context, slot, weight, err);
+    *weight = (struct pare_weight){.type = PARE_F32,
+                                   .N = (size_t)slot->shape[0],
+                                   .K = (size_t)slot->shape[1],
+                                   .data = m->Q};
+    return PARE_OK;
+}
+
+static enum pare_status bind(struct probe *p, int part)
+{
+    struct pare_arena *arena = &p->parts[part + 1];
+    pare_arena_release(arena, (struct pare_arena_mark){0});
+    return pare_model_bind_part(p->model, &p->m->w->stored.plan, &p->source, part, arena,
+                                p->m->w->err);
+}
+
+/* Outputs of the batch: logits, or hidden states. */
+static const float *outputs_of(const struct probe *p, const struct pare_batch *batch,
+                               size_t *rows, size_t *width)
+{
+    const struct pare_config *config = &p->m->w->stored.config;
+    *rows = config->labels ? batch->n_seq : batch->n_tokens;
+    *width = config->labels ? config->labels : config->hidden;
+    return config->labels ? p->acts.logits : p->acts.blocks[config->layers - 1].output;
+}
+
+/* Of one row, d = b - a: half of d (diag(p) - p p^T) d^T with p = softmax(a); or the
+ * squared change, of the square. */
+static double row_loss(const struct probe *p, const float *a, const float *b, size_t n)
+{
+    double first = 0, second = 0, size = 0;
+    if (!p->m->w->stored.config.labels) {
+        for (size_t i = 0; i < n; i++) {
+            const double d = (double)b[i] - (double)a[i];
+            second += d * d;
+            size += (double)a[i] * (double)a[i];
+        }
+        return size > 0 ? second / size : 0;
+    }
+    memcpy(p->p, a, n * sizeof *a);
+    pare_kernels()->softmax(p->p, 1, n);
+    for (size_t i = 0; i < n; i++) {
+        const double d = (double)b[i] - (double)a[i];
+        first += (double)p->p[i] * d;
+        second += (double)p->p[i] * d * d;
+    }
+    return (second - first * first) / 2;
+}
+
+/* Runs the batches; keeps the outputs when loss is NULL, else compares with them. */
+static enum pare_status run(struct probe *p, double *loss)
+{
+    const struct quantize_work *w = p->m->w;
+    float *at = p->outputs;
+    size_t all = 0;
+    double sum = 0;
+    for (size_t b = 0; b < p->n_batches; b++) {
+        const struct pare_batch *batch = &w->calibration.batches[b];
+        size_t rows, width;
+        PARE_TRY(pare_check_interrupted(w->err));
+        PARE_TRY(pare_forward(p->model, batch, NULL, &p->acts, w->err));
+        const float *out = outputs_of(p, batch, &rows, &width);
+        for (size_t r = 0; loss && r < rows; r++)
+            sum += row_loss(p, at + r * width, out + r * width, width);
+        if (!loss)
+            memcpy(at, out, rows * width * sizeof *out);
+        at += rows * width;
+        all += rows;
+    }
+    if (loss)
+        *loss = all && sum > 0 ? sum / (double)all : 0;
+    return PARE_OK;
+}
+
+static enum pare_status open_probe(struct probe *p)
+{
+    struct quantize_work *w = p->m->w;
+    const struct pare_config *config = &w->stored.config;
+    const size_t width = config->labels ? config->labels : config->hidden;
+    size_t tokens = 0;
+    while (p->n_batches < w->calibration.n_batches && tokens < PROBED_TOKENS)
+        tokens += w->calibration.batches[p->n_batches++].n_tokens;
+    p->source = (struct pare_weight_source){.find = find, .context = p->m};
+    p->acts.first_only = config->labels > 0;
+    PARE_TRY(pare_model_new(config, &p->model, w->err));
+    PARE_TRY(pare_alloc(&p->parts, config->layers + 2, sizeof *p->parts, w->err));
+    PARE_TRY(pare_alloc_raw(&p->outputs, tokens, width * sizeof *p->outputs, w->err));
+    PARE_TRY(pare_alloc_raw(&p->p, width, sizeof *p->p, w->err));
+    for (int part = PARE_PART_EMBEDDINGS; part <= (int)config->layers; part++)
+        PARE_TRY(bind(p, part));
+    return run(p, NULL);
+}
+
+static void close_probe(struct probe *p)
+{
+    for (uint32_t i = 0; p->parts && i < p->m->w->stored.config.layers + 2; i++)
+        pare_arena_free(&p->parts[i]);
+    pare_model_free(p->model);
+    pare_acts_free(&p->acts);
+    pare_free(p->parts);
+    pare_free(p->outputs);
+    pare_free(p->p);
+}
+
+/* The candidate of slot i whose cost is measured: one in the middle, that changes it. */
+static size_t middle_of(const struct measuring *m, size_t i)
+{
+    const double *change = m->change + i * m->c->count;
+    size_t k = m->c->count / 2;
+    while (k > 0 && !(change[k] > 0))
+        k--;
+    return k;
+}
+
+/* Slot i alone in its middle candidate; its changes become costs. */
+static enum pare_status probe_slot(struct probe *p, size_t i, double *loss)
+{
+    struct measuring *m = p->m;
+    const size_t n = m->c->count, middle = middle_of(m, i);
+    const double *change = m->change + i * n;
+    const int part = quantize_part_of(&m->w->stored, i);
+    size_t N, K;
+    double cost = 0;
+    PARE_TRY(decode(m, i, &N, &K));
+    PARE_TRY(round_to(m, &m->c->items[middle][i], i, N, K));
+    m->probed = i;
+    PARE_TRY(bind(p, part));
+    PARE_TRY(run(p, &cost));
+    m->probed = m->w->stored.plan.count;
+    PARE_TRY(bind(p, part));
+    for (size_t k = 0; k < n; k++)
+        loss[i * n + k] = change[middle] > 0 ? cost * change[k] / change[middle] : 0;
+    return PARE_OK;
+}
+
+static enum pare_status probe_all(struct measuring *m, double *loss)
+{
+    struct probe p = {.m = m};
+    const size_t count = m->w->stored.plan.count;
+    enum pare_status status;
+    PARE_TRY_OUT(open_probe(&p));
+    for (size_t i = 0; i < count; i++) {
+        pare_progress_report(&m->w->cli->progress, "probe", i, count,
+                             m->w->stored.plan.slots[i].name);
+        if (budget_is_open(m->w, m->c, i))
+            PARE_TRY_OUT(probe_slot(&p, i, loss));
+    }
+    pare_progress_report(&m->w->cli->progress, "probe", count, count, NULL);
+out:
+    close_probe(&p);
+    return status;
+}
+
+enum pare_status budget_measure(struct quantize_work *w,
+                                const struct budget_candidates *c, double *loss)
+{
+    const size_t count = w->stored.plan.count;
+    struct measuring m = {
+        .w = w, .c = c, .stored = pare_model_stored_source(&w->stored), .probed = count};
+    size_t most = 1;
+    enum pare_status status;
+    for (size_t i = 0; i < count; i++)
+        if (budget_is_open(w, c, i) &&
+            pare_slot_elements(&w->stored.plan.slots[i]) > most)
+            most = (size_t)pare_slot_elements(&w->stored.plan.slots[i]);
+    memset(loss, 0, count * c->count * sizeof *loss);
+    PARE_TRY_OUT(pare_alloc(&m.change, count * c->count, sizeof *m.change, w->err));
+    PARE_TRY_OUT(pare_alloc_raw(&m.W, most, sizeof *m.W, w->err));
+    PARE_TRY_OUT(pare_alloc_raw(&m.Q, most, sizeof *m.Q, w->err));
+    PARE_TRY_OUT(walk(&m));
+    status = probe_all(&m, loss);
+out:
+    for (int s = 0; s < PARE_SITES; s++)
+        pare_gram_free(&m.grams[s]);
+    pare_arena_free(&m.scratch);
+    pare_free(m.change);
+    pare_free(m.W);
+    pare_free(m.Q);
+    return status;
+}
