@@ -58,12 +58,17 @@ static int is_beside(const struct pare_ckpt *ckpt, const char *name, const char 
     return weight && weight->type == PARE_I8;
 }
 
+static int is_named(const struct pare_tensor *tensor, const char *name)
+{
+    return tensor && !strcmp(tensor->name, name);
+}
+
 /* Whether it is what some matrix's inputs are multiplied by, or their range. */
-static int is_of_inputs(const struct pare_stored *stored,
-                        const struct pare_tensor *tensor)
+static int is_of_inputs(const struct pare_stored *stored, const char *name)
 {
     for (size_t i = 0; stored->input_scales && i < stored->plan.count; i++)
-        if (stored->input_scales[i] == tensor || stored->input_ranges[i] == tensor)
+        if (is_named(stored->input_scales[i], name) ||
+            is_named(stored->input_ranges[i], name))
             return 1;
     return 0;
 }
@@ -77,7 +82,7 @@ static uint64_t parameters_of(const struct inspect_report *r,
     if (is_beside(r->ckpt, tensor->name, "_scale", "") ||
         is_beside(r->ckpt, tensor->name, "_scale", "_codes") ||
         is_beside(r->ckpt, tensor->name, "_zero", "_codes") ||
-        (r->runs && is_of_inputs(&r->model, tensor)))
+        (r->runs && is_of_inputs(&r->model, tensor->name)))
         return 0;
     const struct pare_slot *slot =
         r->runs ? pare_codes_slot(r->ckpt, &r->model.plan, tensor, form) : NULL;

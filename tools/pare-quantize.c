@@ -7,6 +7,7 @@
 #include "runtime/base/sha256.h"
 #include "runtime/model/container.h"
 #include "tools/quantize_budget.h"
+#include "tools/quantize_inputs.h"
 
 /* --- What is to be done --- */
 
@@ -99,6 +100,7 @@ static cJSON *options_json(const struct quantize_work *w)
     if (json && scheme_options_history(&o->format, json) && budget_history(w, json) &&
         (!w->calibration.samples ||
          (solver_options_history(&o->solver, json) &&
+          input_options_history(&o->inputs, json) &&
           calibration_history(&w->calibration, &o->calibration, w->cli->seed, json))))
         return json;
     cJSON_Delete(json);
@@ -216,6 +218,7 @@ static int add_tensor_json(const struct quantize_work *w, size_t i, cJSON *list)
                                    pare_quant_error_relative(&w->errors[i])) &&
            cJSON_AddNumberToObject(row, "largest_error", w->errors[i].largest) &&
            (!w->items[i].fallback || cJSON_AddTrueToObject(row, "fallback")) &&
+           quantize_site_json(w, i, row) &&
            (!w->solved || !w->solved[i].done || add_solved_json(&w->solved[i], row));
 }
 
@@ -291,6 +294,7 @@ static enum pare_status quantize(struct quantize_work *w)
     PARE_TRY(pare_ckpt_refuse_output(w->stored.ckpt, w->cli->output, w->err));
     tell_fallbacks(w);
     PARE_TRY(pare_ckpt_sha256(w->stored.ckpt, sha256, w->err));
+    PARE_TRY(quantize_survey(w));
     PARE_TRY(write_container(w, sha256));
     if (w->o->json)
         PARE_TRY(write_report(w, sha256));
@@ -330,7 +334,8 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
 int main(int argc, char **argv)
 {
     struct quantize_options o = {.format = scheme_options_default(),
-                                 .solver = solver_options_default()};
+                                 .solver = solver_options_default(),
+                                 .inputs = input_options_default()};
     const struct pare_cli_option options[] = {
         PARE_CLI_CHOICE('s', "scheme", "SCHEME", &o.format.scheme, pare_scheme_names,
                         "number format of the matrices"),
@@ -341,6 +346,7 @@ int main(int argc, char **argv)
                         "both, for exports that have the other; chosen before the codes"),
         CALIBRATION_OPTIONS(&o.calibration),
         SOLVER_OPTIONS(&o.solver),
+        INPUT_OPTIONS(&o.inputs),
         PARE_CLI_STRING(0, "target-size", "SIZE", &o.target_size,
                         "instead of --scheme: choose the format of each matrix so that "
                         "the file is no larger than that (20MB), and the outputs on the "

@@ -2,6 +2,7 @@
 #ifndef PARE_TOOLS_QUANTIZE_H
 #define PARE_TOOLS_QUANTIZE_H
 
+#include "libquant/bias.h"
 #include "libquant/fake.h"
 #include "libquant/gptq.h"
 #include "libquant/scheme.h"
@@ -11,6 +12,7 @@
 #include "runtime/model/stored.h"
 #include "runtime/tensor/cross.h"
 #include "tools/calibration.h"
+#include "tools/input_options.h"
 #include "tools/scheme_options.h"
 #include "tools/solver_options.h"
 
@@ -18,6 +20,7 @@ struct quantize_options {
     struct scheme_options format;
     struct solver_options solver;
     struct calibration_options calibration;
+    struct input_options inputs;
     const char *max_ram;                  /* or NULL */
     const char *target_size, *candidates; /* or NULL */
     double target_ratio;                  /* 0: not given */
@@ -47,6 +50,8 @@ struct quantize_solved {
     int escalations, fallback;
 };
 
+struct quantize_site; /* quantize_inputs.h */
+
 struct quantize_work {
     struct pare_cli *cli;
     const struct quantize_options *o; /* of pare-quantize */
@@ -58,6 +63,10 @@ struct quantize_work {
     struct pare_journal *journal; /* with a calibration: of finished parts */
     char partial[4096];           /* its path */
     int finished, saved; /* parts that an earlier run left; whether this one added any */
+    int rounds;          /* the solver rounds, calibrated or not */
+    /* What is decided about the inputs of slot i, and of those that slot i makes; NULL:
+     * nothing. */
+    struct quantize_site **sites, **makers;
     struct quantize_solved *solved;  /* [plan.count], with a calibration */
     struct pare_quant_error *errors; /* [plan.count], of the quantised ones */
     struct pare_error *err;
@@ -126,13 +135,15 @@ struct quantize_solving {
     struct quantize_work *w;
     const struct pare_gram *gram;
     const struct pare_cross *cross; /* what the original inputs are more; or NULL */
+    const struct pare_means *means; /* of the inputs, to correct biases */
     struct pare_arena *scratch;
     struct pare_factor factor; /* of the last one; freed by the caller */
     struct pare_factor_options options;
 };
-/* Makes the form of slot i; one that no solver is for stays empty. */
+/* Makes forms[i], and that of its bias when it changes; one that no solver is for stays
+ * empty. */
 enum pare_status quantize_solve(struct quantize_solving *with, size_t i,
-                                struct quantize_form *form,
+                                struct quantize_form *forms,
                                 struct pare_error *err) PARE_CHECKED;
 /* Finished parts beside the output, for the next run with the same `identity` (64 digits)
  * if this one is stopped. */

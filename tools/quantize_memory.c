@@ -5,7 +5,7 @@
 
 #include "eval/latency.h"
 #include "runtime/model/walk.h"
-#include "tools/quantize.h"
+#include "tools/quantize_inputs.h"
 #include "tools/sizes.h"
 
 #define BASE ((uint64_t)16 << 20) /* the program, its libraries, the vocabulary */
@@ -134,6 +134,26 @@ static uint64_t hidden_bytes(const struct quantize_work *w)
     return (uint64_t)(1 + is_both(w)) * tokens * w->stored.config.hidden * sizeof(float);
 }
 
+/* The survey of inputs before the walk; in the walk, copies with folded factors. */
+static void add_survey(const struct quantize_work *w, struct memory *m)
+{
+    const uint64_t C = w->stored.config.hidden;
+    const uint64_t batch = batch_bytes(w), hidden = hidden_bytes(w) / (1 + is_both(w));
+    uint64_t bytes, block = 0;
+    double products;
+    quantize_survey_costs(w, &bytes, &products);
+    if (!bytes)
+        return;
+    for (int part = PARE_PART_EMBEDDINGS; part <= (int)w->stored.config.layers; part++) {
+        uint64_t packed, forms;
+        part_bytes(w, part, &packed, &forms);
+        block = larger(block, packed / (part < 0 ? 1 : 1 + is_both(w)));
+    }
+    const uint64_t copies = 2 * C * C * sizeof(float);
+    m->block += copies;
+    m->all = larger(m->all + copies, hidden + batch + block + bytes);
+}
+
 static struct memory add_memory(const struct quantize_work *w)
 {
     const struct pare_config *config = &w->stored.config;
@@ -152,6 +172,7 @@ static struct memory add_memory(const struct quantize_work *w)
             take_pass(&pass, hidden, block, forms, batch, &m);
         }
     }
+    add_survey(w, &m);
     m.all += m.all / MARGIN + BASE + w->calibration.text_bytes;
     return m;
 }
@@ -266,7 +287,13 @@ enum pare_status quantize_costs(const struct quantize_work *w)
         printf("        to fit: matrices in slices%s%s\n",
                w->saving.spill ? ", hidden states in a file" : "",
                w->saving.one_site ? ", a pass over the text for each layer" : "");
+    uint64_t survey;
+    double products;
+    quantize_survey_costs(w, &survey, &products);
+    if (survey)
+        printf("        of it the survey of inputs, before the rest: %s\n",
+               pare_cli_bytes(survey, text[0]));
     print_disk(w);
-    printf("time: about %.1f s\n", 1.5 * add_products(w) * pair);
+    printf("time: about %.1f s\n", 1.5 * (add_products(w) + products) * pair);
     return PARE_OK;
 }

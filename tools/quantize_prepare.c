@@ -107,7 +107,7 @@ static enum pare_status read_text(struct quantize_work *w, struct pare_arena *ar
                               default_samples(&list), &w->calibration, w->err));
     pare_cli_info(w->cli, "%s: %zu of %zu sentences, %zu tokens", o->file, c->samples,
                   c->sentences, c->tokens);
-    return check_rows(w, &list);
+    return w->rounds ? PARE_OK : check_rows(w, &list);
 }
 
 enum pare_status quantize_prepare(struct quantize_work *w)
@@ -115,11 +115,14 @@ enum pare_status quantize_prepare(struct quantize_work *w)
     const struct calibration_options *o = &w->o->calibration;
     struct pare_arena arena = {0};
     enum solver solver;
-    PARE_TRY(solver_options_check(&w->o->solver, o->file != NULL, &solver, w->err));
+    PARE_TRY(input_options_check(&w->o->inputs, o->file != NULL, w->err));
+    PARE_TRY(solver_options_check(&w->o->solver, o->file != NULL,
+                                  input_options_any(&w->o->inputs), &solver, w->err));
     if ((o->samples || o->length) && !o->file)
         return pare_fail(w->err, PARE_ERR_USAGE,
                          "--samples and --length are for --calibration");
-    if (solver == SOLVER_RTN)
+    w->rounds = solver == SOLVER_RTN;
+    if (!o->file)
         return quantize_memory_fit(w);
     PARE_TRY(pare_arena_alloc(&w->stored.arena, &w->solved, w->stored.plan.count,
                               sizeof *w->solved, w->err));

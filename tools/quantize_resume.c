@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "runtime/base/bytes.h"
-#include "tools/quantize.h"
+#include "tools/quantize_inputs.h"
 
 #define NUMBERS 9 /* that are kept of a slot */
 
@@ -60,7 +60,7 @@ static int pieces_of(const struct quantize_form *form, void *numbers, void *data
 static int is_kept_here(const struct quantize_work *w, size_t i, int part)
 {
     return quantize_part_of(&w->stored, i) == part &&
-           w->items[i].scheme != PARE_SCHEME_KEEP;
+           (w->items[i].scheme != PARE_SCHEME_KEEP || quantize_bias_is_made(w, i));
 }
 
 static uint64_t bits_of(double value)

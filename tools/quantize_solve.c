@@ -3,14 +3,14 @@
 #include "libquant/loss.h"
 #include "libquant/nearest.h"
 #include "runtime/base/alloc.h"
-#include "tools/quantize.h"
+#include "tools/quantize_inputs.h"
 
 /* Some rows of a matrix while they are solved for. */
 struct matrix {
     struct quantize_solving *with;
     size_t slot;
     struct pare_target target;
-    const struct quantize_form *form;
+    struct quantize_form *form, *bias;
     float *W, *aim, *Q; /* [rows, K]; aim: W, or what it should be for these inputs */
     float *cost;        /* [K]: what errors count, when the solver is WEIGHTED; or NULL */
     size_t N, K;
@@ -59,6 +59,12 @@ static void tell(const struct matrix *m, const struct quantize_solved *solved)
                       name);
 }
 
+/* Whether weights are rounded one by one, in whichever grids. */
+static int is_nearest(const struct matrix *m)
+{
+    return m->with->w->rounds || m->with->w->o->solver.solver == SOLVER_WEIGHTED;
+}
+
 static enum pare_order order_of(const struct matrix *m)
 {
     const int order = m->with->w->o->solver.order;
@@ -84,6 +90,7 @@ static enum pare_status read_rows(const struct matrix *m, struct pare_error *err
     slice.data = (const unsigned char *)tensor->data + m->first * row;
     PARE_TRY(pare_tensor_decode(&slice, m->W, err));
     pare_ckpt_release(w->stored.ckpt, slice.data, slice.bytes);
+    quantize_site_solved(w, m->slot, m->first, m->rows, m->W);
     if (!m->with->cross)
         return PARE_OK;
     return pare_quant_correct(&m->with->factor, m->with->cross, m->W, m->rows,
@@ -103,13 +110,17 @@ static enum pare_status solve_rows(const struct matrix *m, struct pare_error *er
         form->zero ? form->zero + m->first * (form->zero_bytes / m->N) : NULL};
     options.early = order_of(m) == PARE_ORDER_ALL;
     PARE_TRY(read_rows(m, err));
-    if (m->cost) {
-        const struct pare_nearest nearest = pare_nearest_defaults(&m->target, m->cost);
+    if (is_nearest(m)) {
+        struct pare_nearest nearest = pare_nearest_defaults(&m->target, m->cost);
+        if (w->rounds && !pare_target_lattice(&m->target).super)
+            nearest.search = PARE_SEARCH_RANGE;
         PARE_TRY(pare_nearest_round(&nearest, &rows, m->Q, &data, &report.error, err));
     } else {
         PARE_TRY(pare_gptq(&rows, &m->with->factor, &options, m->Q, &data, &report,
                            m->with->scratch, err));
     }
+    PARE_TRY(quantize_make_bias(w, m->slot, m->first, m->rows, m->W, m->Q, m->with->means,
+                                m->bias));
     if (m->with->cross)
         measure(m, &w->errors[m->slot]);
     else
@@ -123,7 +134,7 @@ static enum pare_status solve_matrix(struct matrix *m, struct pare_error *err)
     const struct pare_factor *factor = &m->with->factor;
     const size_t slice = m->rows;
     w->errors[m->slot] = (struct pare_quant_error){0};
-    if (!m->cost)
+    if (!is_nearest(m))
         w->solved[m->slot] = (struct quantize_solved){.done = 1,
                                                       .damping = factor->damping,
                                                       .dead = factor->dead,
@@ -169,21 +180,21 @@ static enum pare_status weigh(struct matrix *m, struct pare_error *err)
 }
 
 enum pare_status quantize_solve(struct quantize_solving *with, size_t slot_number,
-                                struct quantize_form *form, struct pare_error *err)
+                                struct quantize_form *forms, struct pare_error *err)
 {
     struct quantize_work *w = with->w;
     const struct pare_slot *slot = &w->stored.plan.slots[slot_number];
     struct matrix m = {.with = with,
                        .slot = slot_number,
-                       .form = form,
+                       .form = &forms[slot_number],
+                       .bias = &forms[quantize_bias_slot(w, slot_number)],
                        .N = (size_t)slot->shape[0],
                        .K = (size_t)slot->shape[1]};
     if (!quantize_target(w, slot_number, &m.target))
         return PARE_OK;
-    const int weighted = w->o->solver.solver == SOLVER_WEIGHTED;
-    if (!weighted)
+    if (!is_nearest(&m))
         PARE_TRY(make_factor(&m, err));
-    PARE_TRY(quantize_form_make(w, slot_number, form));
+    PARE_TRY(quantize_form_make(w, slot_number, m.form));
     m.rows = quantize_slice_rows(w, m.N, m.K);
     enum pare_status status;
     PARE_TRY_OUT(pare_alloc_raw(&m.W, m.rows, m.K * sizeof *m.W, err));
@@ -191,8 +202,10 @@ enum pare_status quantize_solve(struct quantize_solving *with, size_t slot_numbe
     m.aim = m.W;
     if (with->cross)
         PARE_TRY_OUT(pare_alloc_raw(&m.aim, m.rows, m.K * sizeof *m.aim, err));
-    if (weighted)
+    if (w->o->solver.solver == SOLVER_WEIGHTED)
         PARE_TRY_OUT(weigh(&m, err));
+    if (w->rounds)
+        w->solved[m.slot] = (struct quantize_solved){.done = 1};
     status = solve_matrix(&m, err);
 out:
     pare_free(m.cost);

@@ -4,7 +4,7 @@
 #include "libquant/nearest.h"
 #include "runtime/base/alloc.h"
 #include "runtime/model/container.h"
-#include "tools/quantize.h"
+#include "tools/quantize_inputs.h"
 
 #define COPIED ((uint64_t)4 << 20) /* bytes of the input that are written together */
 #define SLICE ((size_t)1 << 20)    /* weights in memory at a time, about */
@@ -136,6 +136,8 @@ static struct quantize_form form_sizes(const struct quantize_work *w, size_t i)
     const struct pare_dtype_info *to = pare_dtype_info(item->type);
     const size_t N = (size_t)slot->shape[0], K = (size_t)slot->shape[1];
     const int bits = item->grid.bits;
+    if (slot->n_dims == 1)
+        return (struct quantize_form){.data_bytes = N * sizeof(float)};
     const size_t groups = N * row_groups(item, K);
     struct quantize_form form = {
         .row_bytes = bits ? pare_codes_bytes(bits, K) : K / to->block * to->block_bytes,
@@ -254,7 +256,7 @@ static enum pare_status plan_inputs(const struct quantize_work *w, size_t i,
     for (int l = 0; l < 2; l++)
         if (is_first(lists[l], i))
             PARE_TRY(plan_like(writer, lists[l][i], lists[l][i]->name, w->err));
-    return PARE_OK;
+    return quantize_site_plan(w, i, writer);
 }
 
 enum pare_status quantize_inputs(const struct quantize_work *w, size_t i,
@@ -267,7 +269,7 @@ enum pare_status quantize_inputs(const struct quantize_work *w, size_t i,
         if (is_first(lists[l], i))
             PARE_TRY(pare_gguf_writer_data(writer, lists[l][i]->data, lists[l][i]->bytes,
                                            w->err));
-    return PARE_OK;
+    return quantize_site_write(w, i, writer);
 }
 
 static enum pare_status plan_tensor(const struct quantize_work *w, size_t i,

@@ -5,17 +5,18 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/memory.h"
 #include "runtime/model/walk.h"
-#include "tools/quantize.h"
+#include "tools/quantize_inputs.h"
 
 struct solving {
     struct quantize_work *w;
     struct pare_gguf_writer *writer;
-    struct pare_weight_source stored;
+    struct quantize_folded folded;
     struct quantize_form *forms; /* [plan.count]: of the part that is being worked on */
     unsigned char *ready;        /* [plan.count]: the form is what the walk is to find */
     struct pare_gram grams[PARE_SITES];
     struct pare_cross crosses[PARE_SITES]; /* what the original inputs are more */
-    struct quantize_buffers buffers;       /* for what is rounded */
+    struct pare_means means[PARE_SITES];
+    struct quantize_buffers buffers; /* for what is rounded */
     struct pare_arena scratch;
 };
 
@@ -30,6 +31,10 @@ static struct pare_weight form_weight(const struct quantize_work *w, size_t i,
                                  .N = (size_t)slot->shape[0],
                                  .K = (size_t)slot->shape[1],
                                  .data = form->data};
+    if (slot->n_dims == 1) /* a bias */
+        return (struct pare_weight){
+            .type = PARE_F32, .N = 1, .K = weight.N, .data = form->data};
+    quantize_site_weight(w, i, &weight);
     if (item->grid.bits)
         weight.groups =
             (struct pare_groups){.bits = item->grid.bits,
@@ -44,10 +49,12 @@ static struct pare_weight form_weight(const struct quantize_work *w, size_t i,
 static enum pare_status find(void *context, const struct pare_slot *slot,
                              struct pare_weight *weight, struct pare_error *err)
 {
-    const struct solving *s = context;
+    struct solving *s = context;
     const size_t i = (size_t)(slot - s->w->stored.plan.slots);
-    if (!s->ready[i])
-        return s->stored.find(s->stored.context, slot, weight, err);
+    if (!s->ready[i]) {
+        const struct pare_weight_source source = quantize_folded_source(&s->folded);
+        return source.find(source.context, slot, weight, err);
+    }
     *weight = form_weight(s->w, i, &s->forms[i]);
     return PARE_OK;
 }
@@ -85,17 +92,41 @@ static enum pare_status add_cross(struct solving *s, const struct pare_walk_site
     return status;
 }
 
+static enum pare_status add_inputs(struct solving *s, const struct pare_walk_site *site,
+                                   const float *X, const float *original, size_t rows,
+                                   struct pare_error *err)
+{
+    struct pare_gram *gram = &s->grams[site->site];
+    if (!gram->sum)
+        PARE_TRY(pare_gram_init(gram, site->K, err));
+    if (s->w->o->inputs.correct_bias)
+        PARE_TRY(pare_means_add(&s->means[site->site], site->K, X, original, rows, err));
+    if (original)
+        PARE_TRY(add_cross(s, site, X, original, rows, err));
+    return pare_gram_add(gram, X, rows, site->K, &s->scratch, err);
+}
+
+/* With the factors of the site's matrices. */
 static enum pare_status inputs(void *context, const struct pare_walk_site *site,
                                const float *X, const float *original, size_t rows,
                                struct pare_error *err)
 {
     struct solving *s = context;
-    struct pare_gram *gram = &s->grams[site->site];
-    if (!gram->sum)
-        PARE_TRY(pare_gram_init(gram, site->K, err));
-    if (original)
-        PARE_TRY(add_cross(s, site, X, original, rows, err));
-    return pare_gram_add(gram, X, rows, site->K, &s->scratch, err);
+    const float *by = quantize_input_scale(s->w, site->slots[0]);
+    const size_t row = site->K * sizeof *X;
+    float *scaled[2] = {NULL, NULL};
+    if (!by)
+        return add_inputs(s, site, X, original, rows, err);
+    const struct pare_arena_mark mark = pare_arena_mark(&s->scratch);
+    PARE_TRY(pare_arena_alloc(&s->scratch, &scaled[0], rows, row, err));
+    pare_scale_inputs(X, by, rows, site->K, scaled[0]);
+    if (original) {
+        PARE_TRY(pare_arena_alloc(&s->scratch, &scaled[1], rows, row, err));
+        pare_scale_inputs(original, by, rows, site->K, scaled[1]);
+    }
+    PARE_TRY(add_inputs(s, site, scaled[0], scaled[1], rows, err));
+    pare_arena_release(&s->scratch, mark);
+    return PARE_OK;
 }
 
 static enum pare_status solve(void *context, const struct pare_walk_site *site,
@@ -107,11 +138,12 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
         .gram = &s->grams[site->site],
         .cross = solver_options_correction(&s->w->o->solver) > 0 ? &s->crosses[site->site]
                                                                  : NULL,
+        .means = &s->means[site->site],
         .scratch = &s->scratch};
     enum pare_status status = PARE_OK;
     pare_arena_free(&s->scratch); /* of what was seen; in the end, of what was solved */
     for (int i = 0; status == PARE_OK && i < site->n_slots; i++) {
-        status = quantize_solve(&with, site->slots[i], &s->forms[site->slots[i]], err);
+        status = quantize_solve(&with, site->slots[i], s->forms, err);
         if (status != PARE_OK)
             status = pare_fail_in(err, status, "tensor %s",
                                   s->w->stored.plan.slots[site->slots[i]].name);
@@ -119,6 +151,7 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
     pare_factor_free(&with.factor);
     pare_gram_free(&s->grams[site->site]);
     pare_cross_free(&s->crosses[site->site]);
+    pare_means_free(&s->means[site->site]);
     pare_arena_free(&s->scratch);
     return status;
 }
@@ -127,8 +160,11 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
 static void replace(void *context, const struct pare_walk_site *site)
 {
     struct solving *s = context;
-    for (int i = 0; i < site->n_slots; i++)
-        s->ready[site->slots[i]] = s->forms[site->slots[i]].data != NULL;
+    for (int i = 0; i < site->n_slots; i++) {
+        const size_t slot = site->slots[i], bias = quantize_bias_slot(s->w, slot);
+        s->ready[slot] = s->forms[slot].data != NULL;
+        s->ready[bias] = s->forms[bias].data != NULL;
+    }
 }
 
 /* --- Parts ------------------------------------------------------------------------ */
@@ -174,12 +210,13 @@ static enum pare_status end(void *context, int part, struct pare_error *err)
     for (size_t i = 0; i < w->stored.plan.count; i++) {
         if (quantize_part_of(&w->stored, i) != part)
             continue;
-        if (w->items[i].scheme == PARE_SCHEME_KEEP)
+        if (w->items[i].scheme == PARE_SCHEME_KEEP && !s->forms[i].data)
             PARE_TRY(quantize_keep(w, i, s->writer));
         else
             PARE_TRY(quantize_form_write(w, &s->forms[i], s->writer));
         PARE_TRY(quantize_inputs(w, i, s->writer));
         quantize_form_free(&s->forms[i]);
+        quantize_folded_release(&s->folded, i);
         quantize_release(w, i);
     }
     return PARE_OK;
@@ -201,7 +238,9 @@ static void close_solving(struct solving *s)
     for (int i = 0; i < PARE_SITES; i++) {
         pare_gram_free(&s->grams[i]);
         pare_cross_free(&s->crosses[i]);
+        pare_means_free(&s->means[i]);
     }
+    quantize_folded_free(&s->folded);
     pare_free(s->forms);
     pare_free(s->ready);
     quantize_buffers_free(&s->buffers);
@@ -210,8 +249,7 @@ static void close_solving(struct solving *s)
 
 enum pare_status quantize_walk(struct quantize_work *w, struct pare_gguf_writer *writer)
 {
-    struct solving s = {
-        .w = w, .writer = writer, .stored = pare_model_stored_source(&w->stored)};
+    struct solving s = {.w = w, .writer = writer};
     const struct pare_walk_visitor visitor = {.context = &s,
                                               .begin = begin,
                                               .wants = wants,
@@ -223,7 +261,7 @@ enum pare_status quantize_walk(struct quantize_work *w, struct pare_gguf_writer 
     const struct pare_walk walk = {.config = &w->stored.config,
                                    .plan = &w->stored.plan,
                                    .current = {.find = find, .context = &s},
-                                   .original = s.stored,
+                                   .original = quantize_folded_source(&s.folded),
                                    .batches = w->calibration.batches,
                                    .n_batches = w->calibration.n_batches,
                                    .sequential = w->o->solver.sequential,
@@ -236,6 +274,7 @@ enum pare_status quantize_walk(struct quantize_work *w, struct pare_gguf_writer 
     pare_memory_return();
     PARE_TRY_OUT(pare_alloc(&s.forms, w->stored.plan.count, sizeof *s.forms, w->err));
     PARE_TRY_OUT(pare_alloc(&s.ready, w->stored.plan.count, 1, w->err));
+    PARE_TRY_OUT(quantize_folded_init(&s.folded, w));
     PARE_TRY_OUT(quantize_buffers_make(w, &s.buffers));
     status = pare_walk_run(&walk, &visitor, w->err);
 out:

@@ -15,7 +15,8 @@ static int differ(double a, double b)
 }
 
 enum pare_status solver_options_check(const struct solver_options *o, int calibrated,
-                                      enum solver *solver, struct pare_error *err)
+                                      int inputs, enum solver *solver,
+                                      struct pare_error *err)
 {
     const struct solver_options none = solver_options_default();
     *solver = o->solver >= 0 ? (enum solver)o->solver
@@ -25,7 +26,7 @@ enum pare_status solver_options_check(const struct solver_options *o, int calibr
         return pare_fail(err, PARE_ERR_USAGE,
                          "--solver %s needs text: --calibration FILE",
                          solver_names[*solver]);
-    if (*solver == SOLVER_RTN && calibrated)
+    if (*solver == SOLVER_RTN && calibrated && !inputs)
         return pare_fail(err, PARE_ERR_USAGE,
                          "--solver rtn has no use for --calibration");
     if (*solver != SOLVER_GPTQ &&
@@ -39,12 +40,12 @@ enum pare_status solver_options_check(const struct solver_options *o, int calibr
 
 double solver_options_correction(const struct solver_options *o)
 {
-    return o->solver == SOLVER_WEIGHTED ? 0 : o->correct;
+    return o->solver >= 0 && o->solver != SOLVER_GPTQ ? 0 : o->correct;
 }
 
 int solver_options_history(const struct solver_options *o, cJSON *json)
 {
-    if (o->solver == SOLVER_WEIGHTED)
+    if (o->solver >= 0 && o->solver != SOLVER_GPTQ)
         return cJSON_AddStringToObject(json, "solver", solver_names[o->solver]) != NULL;
     return cJSON_AddStringToObject(json, "solver", solver_names[SOLVER_GPTQ]) &&
            cJSON_AddStringToObject(json, "act_order", solver_orders[o->order]) &&

@@ -43,10 +43,10 @@ extern const char *const solver_orders[];
 
 struct solver_options solver_options_default(void);
 
-/* Fills in the solver; `calibrated`: there is a calibration text. PARE_ERR_USAGE for
- * options that go without a use. */
+/* Fills in the solver; `calibrated`: there is a calibration text; `inputs`: it is for the
+ * inputs as well. PARE_ERR_USAGE for options that go without a use. */
 enum pare_status solver_options_check(const struct solver_options *o, int calibrated,
-                                      enum solver *solver,
+                                      int inputs, enum solver *solver,
                                       struct pare_error *err) PARE_CHECKED;
 
 /* How far weights are corrected: not at all unless the solver is GPTQ. */
