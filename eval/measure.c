@@ -13,7 +13,6 @@
 #include "eval/predict.h"
 #include "eval/result.h"
 #include "runtime/base/alloc.h"
-#include "runtime/base/clock.h"
 #include "runtime/base/interrupt.h"
 
 #define LOAD_REPETITIONS 3

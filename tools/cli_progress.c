@@ -6,14 +6,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "runtime/base/clock.h"
 #include "tools/cli_internal.h"
 
 #define BAR_WIDTH 24
 
 static double now(void)
 {
-    return pare_clock_ms() / 1e3;
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
 /* "1:02:03" or "2:03" */
