@@ -2,9 +2,9 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/interrupt.h"
 #include "runtime/base/parallel.h"
 #include "runtime/base/rng.h"
@@ -43,13 +43,6 @@ enum pare_status pare_latency_parse(const char *text, struct pare_latency_settin
     }
 }
 
-double pare_clock_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
-}
-
 double pare_percentile(const double *ascending, size_t n, double share)
 {
     size_t rank = (size_t)ceil(share * (double)n);
@@ -71,6 +64,7 @@ static enum pare_status time_forwards(const struct pare_model *model,
                                       const struct pare_batch *batch, int32_t *ids,
                                       const struct pare_latency_options *options,
                                       struct pare_acts *acts, double *ms,
+                                      struct pare_profile *profile,
                                       struct pare_error *err)
 {
     struct pare_rng rng = {.seed = options->seed};
@@ -78,12 +72,24 @@ static enum pare_status time_forwards(const struct pare_model *model,
         for (size_t t = 0; t < batch->n_tokens; t++)
             ids[t] = (int32_t)pare_rng_below(&rng, model->config.vocab);
         PARE_TRY(pare_check_interrupted(err));
+        acts->profile = options->profile && r >= 0 ? profile : NULL;
         double start = pare_clock_ms();
         PARE_TRY(pare_forward(model, batch, NULL, acts, err));
         if (r >= 0)
             ms[r] = pare_clock_ms() - start;
     }
     return PARE_OK;
+}
+
+static void add_profile(const struct pare_config *config, int first_only,
+                        struct pare_latency *out)
+{
+    out->profiled = 1;
+    for (enum pare_op op = 0; op < PARE_OPS; op++) {
+        out->profile.ms[op] /= out->repetitions;
+        out->macs[op] =
+            pare_op_macs(config, out->setting.batch, out->setting.tokens, first_only, op);
+    }
 }
 
 static void summarise(double *ms, struct pare_latency *out)
@@ -119,11 +125,14 @@ enum pare_status pare_latency_measure(const struct pare_model *model,
     pare_pin_threads();
     const struct pare_batch batch = {
         .n_seq = B, .n_tokens = T, .ids = ids, .starts = starts};
-    PARE_TRY_OUT(time_forwards(model, &batch, ids, options, &acts, ms, err));
     *out = (struct pare_latency){.setting = setting,
                                  .threads = pare_threads(),
                                  .repetitions = options->repetitions};
+    PARE_TRY_OUT(
+        time_forwards(model, &batch, ids, options, &acts, ms, &out->profile, err));
     summarise(ms, out);
+    if (options->profile)
+        add_profile(&model->config, acts.first_only, out);
 out:
     pare_acts_free(&acts);
     pare_arena_free(&arena);

@@ -24,12 +24,16 @@ struct pare_latency {
     int threads, repetitions;
     double min_ms, p50_ms, p90_ms, p99_ms;
     double tokens_per_s; /* batch * tokens / p50 */
+    int profiled;
+    struct pare_profile profile; /* means over the repetitions */
+    double macs[PARE_OPS];       /* multiply-adds of matrix products */
 };
 
 struct pare_latency_options {
     int warmup;      /* forwards not counted */
     int repetitions; /* forwards counted; > 0 */
     uint64_t seed;   /* of the random token ids, fresh ones each repetition */
+    int profile;     /* also where the time goes */
 };
 
 /* Measures one setting with the threads in use (pare_set_threads), pinned to one
@@ -46,9 +50,6 @@ enum pare_status pare_latency_measure(const struct pare_model *model,
 double pare_percentile(const double *ascending, size_t n, double share);
 
 void pare_sort_ascending(double *values, size_t n);
-
-/* Milliseconds of the monotonic clock. */
-double pare_clock_ms(void);
 
 #ifdef __cplusplus
 }

@@ -13,6 +13,7 @@
 #include "eval/predict.h"
 #include "eval/result.h"
 #include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/interrupt.h"
 
 #define LOAD_REPETITIONS 3

@@ -187,14 +187,41 @@ enum pare_status pare_result_add_comparison(cJSON *result,
 
 /* --- Latency and machine ------------------------------------------------------------ */
 
+static enum pare_status add_object(cJSON *list, cJSON **object, struct pare_error *err)
+{
+    *object = cJSON_CreateObject();
+    if (*object && cJSON_AddItemToArray(list, *object))
+        return PARE_OK;
+    cJSON_Delete(*object);
+    return pare_fail_memory(err, 4096);
+}
+
+static enum pare_status add_profile(cJSON *setting, const struct pare_latency *latency,
+                                    struct pare_error *err)
+{
+    cJSON *list = cJSON_AddArrayToObject(setting, "profile");
+    double all = 0;
+    PARE_TRY(need(list, err));
+    for (enum pare_op op = 0; op < PARE_OPS; op++)
+        all += latency->profile.ms[op];
+    for (enum pare_op op = 0; op < PARE_OPS; op++) {
+        cJSON *object;
+        const double ms = latency->profile.ms[op];
+        PARE_TRY(add_object(list, &object, err));
+        PARE_TRY(need(cJSON_AddStringToObject(object, "op", pare_op_name(op)), err));
+        PARE_TRY(pare_result_add_number(object, "ms", ms, 5, err));
+        PARE_TRY(pare_result_add_number(object, "share", all > 0 ? ms / all : 0, 5, err));
+        PARE_TRY(
+            pare_result_add_number(object, "multiply_adds", latency->macs[op], 12, err));
+    }
+    return PARE_OK;
+}
+
 static enum pare_status add_setting(cJSON *list, const struct pare_latency *latency,
                                     struct pare_error *err)
 {
-    cJSON *object = cJSON_CreateObject();
-    if (!object || !cJSON_AddItemToArray(list, object)) {
-        cJSON_Delete(object);
-        return pare_fail_memory(err, 4096);
-    }
+    cJSON *object;
+    PARE_TRY(add_object(list, &object, err));
     PARE_TRY(add_count(object, "batch", latency->setting.batch, err));
     PARE_TRY(add_count(object, "tokens", latency->setting.tokens, err));
     PARE_TRY(add_count(object, "threads", (uint64_t)latency->threads, err));
@@ -203,7 +230,9 @@ static enum pare_status add_setting(cJSON *list, const struct pare_latency *late
     PARE_TRY(pare_result_add_number(object, "p50_ms", latency->p50_ms, 5, err));
     PARE_TRY(pare_result_add_number(object, "p90_ms", latency->p90_ms, 5, err));
     PARE_TRY(pare_result_add_number(object, "p99_ms", latency->p99_ms, 5, err));
-    return pare_result_add_number(object, "tokens_per_s", latency->tokens_per_s, 5, err);
+    PARE_TRY(
+        pare_result_add_number(object, "tokens_per_s", latency->tokens_per_s, 5, err));
+    return latency->profiled ? add_profile(object, latency, err) : PARE_OK;
 }
 
 enum pare_status pare_result_add_latency(cJSON *result,

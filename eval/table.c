@@ -103,6 +103,25 @@ static void print_latency(FILE *stream, const cJSON *result, const cJSON *baseli
     }
 }
 
+static void print_profile(FILE *stream, const cJSON *setting)
+{
+    const cJSON *op, *list = cJSON_GetObjectItemCaseSensitive(setting, "profile");
+    if (!list)
+        return;
+    fprintf(stream, "\n  profile %.0fx%-*.0f %*s %8s %*s\n", number(setting, "batch"),
+            NAME_WIDTH - 10, number(setting, "tokens"), CELL_WIDTH, "ms", "share",
+            CELL_WIDTH, "G mult.-adds/s");
+    cJSON_ArrayForEach(op, list)
+    {
+        const double ms = number(op, "ms"), macs = number(op, "multiply_adds");
+        fprintf(stream, "  %-*s %*.3f %6.1f %%", NAME_WIDTH, text(op, "op"), CELL_WIDTH,
+                ms, 100 * number(op, "share"));
+        if (macs > 0 && ms > 0)
+            fprintf(stream, " %*.1f", CELL_WIDTH, macs / ms * 1e-6);
+        fputc('\n', stream);
+    }
+}
+
 void pare_result_print_table(FILE *stream, const cJSON *result)
 {
     const cJSON *baseline = cJSON_GetObjectItemCaseSensitive(result, "baseline");
@@ -126,4 +145,6 @@ void pare_result_print_table(FILE *stream, const cJSON *result)
             print_row(stream, comparisons[i].name, number(result, comparisons[i].key),
                       NAN, comparisons[i].unit, 0, 0);
     print_latency(stream, result, baseline);
+    const cJSON *setting, *list = cJSON_GetObjectItemCaseSensitive(result, "latency");
+    cJSON_ArrayForEach(setting, list) print_profile(stream, setting);
 }

@@ -1,10 +1,10 @@
 /* The training loop: see trainer.h. */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "libdistill/trainer_internal.h"
 #include "runtime/base/alloc.h"
+#include "runtime/base/clock.h"
 
 #define SECONDS_BETWEEN_SAVES 600 /* when options.checkpoint_every is 0 */
 
@@ -24,9 +24,7 @@ struct pare_train_options pare_train_options_default(void)
 
 double pare_trainer_now(void)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+    return pare_clock_ms() / 1e3;
 }
 
 /* --- Reports ---------------------------------------------------------------------- */

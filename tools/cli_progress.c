@@ -6,15 +6,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/base/clock.h"
 #include "tools/cli_internal.h"
 
 #define BAR_WIDTH 24
 
 static double now(void)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+    return pare_clock_ms() / 1e3;
 }
 
 /* "1:02:03" or "2:03" */

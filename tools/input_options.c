@@ -11,9 +11,14 @@ struct input_options input_options_default(void)
     return (struct input_options){.observer = PARE_OBSERVER_MSE};
 }
 
+static const char *smooth_of(const struct input_options *o)
+{
+    return o->smooth ? o->smooth : o->is_static ? "auto" : "off";
+}
+
 static int smooths(const struct input_options *o)
 {
-    return o->smooth && strcmp(o->smooth, "off") != 0;
+    return strcmp(smooth_of(o), "off") != 0;
 }
 
 int input_options_any(const struct input_options *o)
@@ -53,16 +58,17 @@ input_options_candidates(const struct input_options *o,
     *fixed = 0;
     if (!smooths(o))
         return PARE_OK;
-    const int both = !strcmp(o->smooth, "auto");
+    const char *how = smooth_of(o);
+    const int both = !strcmp(how, "auto");
     candidates[(*n)++] = (struct pare_smooth_choice){.family = PARE_SMOOTH_NONE};
-    if (both || !strcmp(o->smooth, "smoothquant"))
+    if (both || !strcmp(how, "smoothquant"))
         add_family(PARE_SMOOTH_MAXIMA, candidates, n);
-    if (both || !strcmp(o->smooth, "awq"))
+    if (both || !strcmp(how, "awq"))
         add_family(PARE_SMOOTH_MEANS, candidates, n);
     if (*n > 1)
         return PARE_OK;
     struct pare_smooth_choice one = {.family = PARE_SMOOTH_MAXIMA};
-    PARE_TRY(parse_exponent(o->smooth, &one.exponent, err));
+    PARE_TRY(parse_exponent(how, &one.exponent, err));
     candidates[(*n)++] = one;
     *fixed = 1;
     return PARE_OK;
@@ -86,7 +92,7 @@ enum pare_status input_options_check(const struct input_options *o, int calibrat
 
 int input_options_history(const struct input_options *o, cJSON *json)
 {
-    return (!smooths(o) || cJSON_AddStringToObject(json, "smooth", o->smooth)) &&
+    return (!smooths(o) || cJSON_AddStringToObject(json, "smooth", smooth_of(o))) &&
            (!o->is_static ||
             cJSON_AddStringToObject(json, "observer", input_observers[o->observer])) &&
            (!o->correct_bias || cJSON_AddTrueToObject(json, "bias_correction"));

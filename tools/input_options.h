@@ -8,9 +8,11 @@
 #include "tools/cli.h"
 
 struct input_options {
-    const char *smooth; /* off, auto, smoothquant, awq or an exponent; NULL: off */
-    int is_static;      /* index of input_activations */
-    int observer;       /* enum pare_observer */
+    /* off, auto, smoothquant, awq or an exponent; NULL: auto with static ranges, for
+     * which it did much (docs/RESULTS.md), else off */
+    const char *smooth;
+    int is_static; /* index of input_activations */
+    int observer;  /* enum pare_observer */
     int correct_bias;
 };
 
@@ -19,11 +21,13 @@ extern const char *const input_observers[];
 
 /* Entries for a table of options, of the struct that `o` points to. */
 #define INPUT_OPTIONS(o)                                                                 \
-    PARE_CLI_STRING(0, "smooth", "HOW", &(o)->smooth,                                    \
-                    "move what is hard to quantise between inputs and weights of each "  \
-                    "layer by factors: off; smoothquant or awq, with the exponent that " \
-                    "measures best, if it is better than none; auto, the best of both; " \
-                    "a number from 0 to 1, SmoothQuant with that exponent"),             \
+    PARE_CLI_STRING(                                                                     \
+        0, "smooth", "HOW", &(o)->smooth,                                                \
+        "move what is hard to quantise between inputs and weights of each "              \
+        "layer by factors: off; smoothquant or awq, with the exponent that "             \
+        "measures best, if it is better than none; auto, the best of both; "             \
+        "a number from 0 to 1, SmoothQuant with that exponent; not given: auto "         \
+        "with --activations static, else off"),                                          \
         PARE_CLI_CHOICE(0, "activations", "HOW", &(o)->is_static, input_activations,     \
                         "int8: the range that inputs are quantised to: dynamic, each "   \
                         "token's own; static, one for each layer, from the calibration " \

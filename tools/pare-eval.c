@@ -16,7 +16,7 @@ static const char default_settings[] = "1x32,1x64,1x128,8x64";
 
 struct options {
     const char *baseline, *data, *json, *latency;
-    int no_latency, batch, max_length, warmup, repeat, limit;
+    int no_latency, profile, batch, max_length, warmup, repeat, limit;
 };
 
 static enum pare_status add_data(cJSON *result, const char *path,
@@ -185,7 +185,10 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
         .max_tokens = (uint32_t)options->max_length,
         .batch = options->batch,
         .skip_long = options->latency == default_settings,
-        .latency = {.warmup = options->warmup, .repetitions = options->repeat, .seed = 1},
+        .latency = {.warmup = options->warmup,
+                    .repetitions = options->repeat,
+                    .seed = 1,
+                    .profile = options->profile},
     };
     enum pare_status status = PARE_OK;
     if (!options->no_latency)
@@ -226,6 +229,8 @@ int main(int argc, char **argv)
                         "batch x tokens settings to time; of the default, those that the "
                         "model can take"),
         PARE_CLI_FLAG(0, "no-latency", &o.no_latency, "do not time anything"),
+        PARE_CLI_FLAG(0, "profile", &o.profile,
+                      "say how much of the time each operation takes"),
         PARE_CLI_INT(0, "repeat", "N", &o.repeat, 1, 100000,
                      "forwards timed in each setting"),
         PARE_CLI_INT(0, "warmup", "N", &o.warmup, 0, 1000, "forwards before those"),
@@ -241,6 +246,8 @@ int main(int argc, char **argv)
          "Everything about a compressed model beside its original."},
         {"pare-eval int8.gguf --threads 1 --latency 1x32,1x128 --repeat 100",
          "Latency alone, on one thread."},
+        {"pare-eval int8.gguf --latency 8x64 --profile",
+         "Where the time goes, operation by operation."},
         {NULL, NULL}};
     const struct pare_cli_program program = {
         .name = "pare-eval",

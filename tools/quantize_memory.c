@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "eval/latency.h"
+#include "runtime/base/clock.h"
 #include "runtime/model/walk.h"
 #include "tools/quantize_inputs.h"
 #include "tools/sizes.h"

@@ -98,6 +98,31 @@ static enum pare_status take_mean(const struct quantize_work *w,
     return PARE_OK;
 }
 
+/* Whether a matrix that no solver is for gets searched grids all the same: where there is
+ * a solver, embeddings in groups or blocks do. */
+static int is_searched(const struct quantize_work *w, size_t i)
+{
+    const struct pare_scheme_item *item = &w->items[i];
+    return w->solved && !w->rounds && !w->fake &&
+           (item->grid.bits || pare_dtype_info(item->type)->block > 1);
+}
+
+/* The nearest codes in grids of which each is shrunk to fit its weights best. */
+static enum pare_status search_slice(struct quantize_work *w, size_t i,
+                                     const struct pare_target *target,
+                                     const struct pare_quant_rows *slice,
+                                     const struct pare_grid_codes *codes)
+{
+    const struct pare_nearest nearest = pare_nearest_defaults(target, NULL);
+    const struct pare_target_data data = {codes->codes, codes->scale, codes->zero};
+    float *Q;
+    PARE_TRY(pare_alloc_raw(&Q, slice->N, slice->K * sizeof *Q, w->err));
+    const enum pare_status status =
+        pare_nearest_round(&nearest, slice, Q, &data, &w->errors[i], w->err);
+    pare_free(Q);
+    return status;
+}
+
 /* Quantises the slice of rows from n on; its codes lie in b->codes then. */
 static enum pare_status quantize_slice(struct quantize_work *w, size_t i,
                                        const struct pare_grid *grid, size_t n,
@@ -110,11 +135,14 @@ static enum pare_status quantize_slice(struct quantize_work *w, size_t i,
     PARE_TRY(decode_slice(w, tensor, n, rows, b));
     const struct pare_grid_codes codes = {b->codes, b->scale + 2 * at,
                                           grid->asymmetric ? b->zero + at : NULL};
-    const struct pare_target target = {PARE_TARGET_TYPE, *grid, w->items[i].type};
+    const struct pare_target target = {grid->bits ? PARE_TARGET_GROUPS : PARE_TARGET_TYPE,
+                                       *grid, w->items[i].type};
     const struct pare_learned *learned = w->fake ? pare_fake_learned(w->fake, i) : NULL;
     enum pare_status status;
     if (learned)
         status = pare_learned_store(learned, &slice, &codes, &w->errors[i], w->err);
+    else if (is_searched(w, i))
+        status = search_slice(w, i, &target, &slice, &codes);
     else if (grid->bits)
         status = pare_grid_store(grid, &slice, &codes, &w->errors[i], w->err);
     else if (grid->bf16 && pare_dtype_info(target.type)->block > 1)

@@ -208,6 +208,7 @@ void pare_forward_embed(const struct pare_model *model, const struct pare_batch 
         };
         pare_parallel_for(T, TOKEN_TILE, dropout_tile, &drop);
     }
+    pare_profile_mark(acts->profile, PARE_OP_EMBED);
 }
 
 static enum pare_status see(const struct pare_acts *acts, uint32_t layer,
@@ -258,17 +259,22 @@ static enum pare_status upper_half(const struct pare_model *model, uint32_t l,
     PARE_TRY(linear_residual(&block->attn_out, a->context, rows, a->attn_sum,
                              rows->residual, dropout, PARE_DROPOUT_ATTN + site,
                              config->dropout, scratch, err));
+    pare_profile_mark(acts->profile, PARE_OP_ATTN_OUT);
     layer_norm(config, &block->attn_norm, a->attn_sum, a->attn_normed, a->attn_mean,
                a->attn_rstd, rows->count);
+    pare_profile_mark(acts->profile, PARE_OP_NORM);
     PARE_TRY(see(acts, l, PARE_SITE_UP, a->attn_normed, rows->count, err));
     PARE_TRY(linear_activated(&block->up, a->attn_normed, rows->count, a->up, a->up_act,
                               config->activation, scratch, err));
+    pare_profile_mark(acts->profile, PARE_OP_UP);
     PARE_TRY(see(acts, l, PARE_SITE_DOWN, a->up_act, rows->count, err));
     PARE_TRY(linear_residual(&block->down, a->up_act, rows, a->out_sum, a->attn_normed,
                              dropout, PARE_DROPOUT_FFN + site, config->dropout, scratch,
                              err));
+    pare_profile_mark(acts->profile, PARE_OP_DOWN);
     layer_norm(config, &block->out_norm, a->out_sum, a->output, a->out_mean, a->out_rstd,
                rows->count);
+    pare_profile_mark(acts->profile, PARE_OP_NORM);
     return PARE_OK;
 }
 
@@ -298,9 +304,11 @@ enum pare_status pare_forward_block(const struct pare_model *model, uint32_t l,
         PARE_TRY(pare_linear_forward(qkv, a->input, T, a->qkv, PARE_ACT_NONE, NULL,
                                      scratch, err));
     }
+    pare_profile_mark(acts->profile, PARE_OP_QKV);
     PARE_TRY(pare_attention(config, batch, a->qkv, a->context, a->probs, acts->prob_start,
                             first_only, dropout, PARE_DROPOUT_PROBS + 3 * (uint64_t)l,
                             scratch, err));
+    pare_profile_mark(acts->profile, PARE_OP_ATTENTION);
     PARE_TRY(upper_half(model, l, &rows, dropout, acts, err));
     pare_arena_release(scratch, mark);
     return PARE_OK;
@@ -342,8 +350,11 @@ enum pare_status pare_forward(const struct pare_model *model,
 {
     PARE_TRY(pare_forward_check(model, batch, err));
     PARE_TRY(pare_acts_plan(&model->config, batch, acts, err));
+    pare_profile_begin(acts->profile);
     pare_forward_embed(model, batch, dropout, acts);
     for (uint32_t l = 0; l < model->config.layers; l++)
         PARE_TRY(pare_forward_block(model, l, batch, dropout, acts, err));
-    return pare_forward_head(model, batch, dropout, acts, err);
+    PARE_TRY(pare_forward_head(model, batch, dropout, acts, err));
+    pare_profile_mark(acts->profile, PARE_OP_HEAD);
+    return PARE_OK;
 }

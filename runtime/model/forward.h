@@ -16,6 +16,7 @@
 #define PARE_MODEL_FORWARD_H
 
 #include "runtime/model/model.h"
+#include "runtime/model/profile.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -97,6 +98,7 @@ struct pare_acts {
      * for these B rows alone. Logits, pooled and first keep their bits. */
     int first_only;
     const struct pare_tap *tap;     /* or NULL */
+    struct pare_profile *profile;   /* or NULL: the operations' times are added to it */
     float *embed_sum;               /* (tape) [T, C]: sum of embeddings before the norm */
     float *embed_mean, *embed_rstd; /* (tape) [T] */
     float *embedded;                /* [T, C]: input of block 0 */
@@ -113,9 +115,9 @@ struct pare_acts {
 void pare_acts_free(struct pare_acts *acts);
 
 /* Runs the batch through the model; results stay in `acts` (zeroed before first use;
- * tape, first_only and tap set by the caller) until the next call. dropout NULL: none.
- * PARE_ERR_INPUT when a sequence is empty or longer than config.positions, or an id or
- * type is out of range. acts->blocks[L-1].output has the hidden states (unless
+ * tape, first_only, tap and profile set by the caller) until the next call. dropout NULL:
+ * none. PARE_ERR_INPUT when a sequence is empty or longer than config.positions, or an id
+ * or type is out of range. acts->blocks[L-1].output has the hidden states (unless
  * first_only), acts->pooled the pooler's output and acts->logits the classifier's, where
  * the config has them. */
 enum pare_status pare_forward(const struct pare_model *model,

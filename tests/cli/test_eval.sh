@@ -41,6 +41,20 @@ check 0 '"mcnemar_p":	1,' cat self.json
 check 0 "p50 1x24" pare-eval tiny.gguf --latency 1x24,2x8 --repeat 3
 check 0 "4 of the usual 4 latency settings" pare-eval tiny.gguf --repeat 3
 check 0 '"latency":	[]' pare-eval -q tiny.gguf --repeat 3 --json -
+# A profile has every operation, and they add up to the forward.
+check 0 "attn_out" pare-eval tiny.gguf --latency 2x8 --repeat 5 --profile
+check 0 "" pare-eval -q tiny.gguf --latency 1x8,2x24 --repeat 30 --profile --json profile.json
+[ "$(grep -c '"op":	"attention"' profile.json)" = 2 ] || fail "a profile for each setting"
+[ "$(grep -c '"op":' profile.json)" = 16 ] || fail "eight operations"
+awk -F'[:,]' '/"share":/ { sum += $2 } END { exit !(sum > 1.999 && sum < 2.001) }' profile.json ||
+    fail "shares do not add up to 1"
+awk -F'[:,]' '/"min_ms":/ { low = $2; all = 0 } /"p99_ms":/ { high = $2 }
+    /"ms":/ { all += $2 } /"op":	"head"/ { head = 1 }
+    head && /"ms":/ { head = 0; if (all < low * 0.5 || all > high) bad = 1 }
+    END { exit bad }' profile.json || fail "operations do not add up to a forward"
+check 0 "" pare-eval -q tiny.gguf --latency 1x8 --repeat 3 --json none.json
+! grep -q '"profile":' none.json || fail "a profile nobody asked for"
+
 check 2 "tiny.gguf: setting 1x25 cannot be timed: the model takes at most 24 tokens" \
     pare-eval tiny.gguf --latency 1x8,1x25
 check 2 "BATCHxTOKENS" pare-eval tiny.gguf --latency 1x8,

@@ -105,4 +105,21 @@ yes 'the film .' | head -60 >same.txt
 check 3 "are singular" pare-quantize tiny.gguf -s int8 --calibration same.txt --damping 0 \
     --strict -o x.gguf
 absent x.gguf x.gguf.partial
+# With factors of inputs, ranges and corrected biases: what is decided is decided again, and
+# the biases of finished parts are kept.
+recipe="tiny.gguf --progress none -s int8 --calibration plain.txt --samples 1000 --smooth auto
+    --activations static --bias-correction"
+check 0 - quantize -q -o whole.gguf --json whole.json
+rm -f out.gguf out.json
+kill_at 3000 2>/dev/null
+cp out.gguf.partial smoothed 2>/dev/null
+check 0 "" quantize -o out.gguf --json out.json
+check 0 - cmp out.gguf whole.gguf
+check 0 - cmp out.json whole.json
+if [ -e smoothed ]; then
+    cp smoothed out.gguf.partial
+    check 0 "out.gguf.partial: going on after " quantize -o out.gguf --json out.json
+    check 0 - cmp out.gguf whole.gguf
+fi
+
 finish

@@ -74,7 +74,8 @@ near v.gguf plain.gguf v
 
 # Static ranges, by every observer; only where inputs are quantised a token at a time.
 for observer in minmax percentile mse entropy; do
-    check 0 - quantize -s int8 --activations static --observer $observer -o r.gguf
+    check 0 - quantize -s int8 --activations static --observer $observer --smooth off -o r.gguf
+    tensors r.gguf input_scale | grep -q . && fail "$observer: factors"
     [ "$(tensors r.gguf input_range | wc -l)" -eq 5 ] || fail "not five ranges"
     near r.gguf plain.gguf $observer
     check 0 "\"observer\":\"$observer\"" pare-inspect r.gguf
@@ -83,6 +84,15 @@ check 0 - quantize -s int8 --activations static --smooth auto --override 'blk.0.
     --group-size 0 -o r.gguf
 tensors r.gguf input_range | grep -q ffn_up && fail "a range for codes in groups"
 [ "$(tensors r.gguf input_range | wc -l)" -eq 4 ] || fail "not four ranges"
+
+# Static ranges are smoothed unless told otherwise.
+check 0 - quantize -s int8 --activations static -o r.gguf
+check 0 '"smooth":"auto","observer":"mse"' pare-inspect r.gguf
+
+# With less memory, the same.
+check 0 - quantize -s int8 --activations static --bias-correction -o r.gguf
+check 0 - quantize -s int8 --activations static --bias-correction --max-ram 30MB -o ram.gguf
+check 0 - cmp r.gguf ram.gguf
 
 # Biases that make up for the means; of a layer that is not quantised they stay.
 check 0 - quantize -s int2 --group-size 0 --solver rtn --bias-correction -o b.gguf

@@ -16,6 +16,7 @@ import hashlib
 import json
 import math
 import pathlib
+import re
 import struct
 import subprocess
 import sys
@@ -249,9 +250,11 @@ ACTIVATIONS = {
     b"silu": lambda x: x / (1 + np.exp(-x))}
 
 
-def quantised(x):
+def quantised(x, ends=None):
     """A token's inputs as a linear layer with I8 weights takes them: a and z, and s."""
     low, high = np.minimum(x.min(1), 0), np.maximum(x.max(1), 0)
+    if ends is not None:
+        low, high = (np.full(len(x), end, np.float32) for end in ends)
     s = ((high - low) / np.float32(255)).astype(np.float32)[:, None]
     inverse = np.float32(1) / s
     z = np.rint(-low[:, None] * inverse)
@@ -276,15 +279,21 @@ def forward(c, ids):
     eps = c.value("bert.attention.layer_norm_epsilon")
     act = ACTIVATIONS[c.value("pare.activation", b"gelu")]
     names = {name.removesuffix("_codes") for name in c.tensors
-             if not name.endswith(("_scale", "_zero"))}
+             if not name.endswith(("_scale", "_zero", ".input_range"))}
     weights = {name: c.decoded(name) for name in names}
 
     def linear(name, x):
+        shared = re.sub("attn_[qkv]$", "attn_qkv", name)
+        if shared + ".input_scale" in c.tensors:
+            x = x.astype(np.float32) * c.decoded(shared + ".input_scale").astype(np.float32)
+        ends = None
+        if shared + ".input_range" in c.tensors:
+            ends = c.decoded(shared + ".input_range")
         if name + ".weight_codes" in c.tensors:
             product = grouped_product(x.astype(np.float32), c.codes(name + ".weight"))
             return product + weights[name + ".bias"]
         if c.tensors[name + ".weight"][0] == "I8":
-            a, s = quantised(x.astype(np.float32))
+            a, s = quantised(x.astype(np.float32), ends)
             x = a * s
         return x @ weights[name + ".weight"].T + weights[name + ".bias"]
 
@@ -483,6 +492,30 @@ def main():
             worst = check_forward(binaries, path, c, sequences)
             assert worst < 0.02, f"{kind}: forward off by {worst}"
             print(f"{kind:7} {count:3} matrices, {len(c.keys)} keys, forward within {worst:.1e}")
+        check_inputs(binaries, base, f32, sequences)
+
+
+def check_inputs(binaries, base, f32, sequences):
+    """Factors and ranges of inputs, from a text of the vocabulary's words, if there is one."""
+    pieces = [p[3:].decode() for p in f32.value("tokenizer.ggml.tokens", [])
+              if p.startswith("\u2581".encode()) and p[3:].isalpha()]
+    if not pieces:
+        return print("no tokenizer: factors and ranges of inputs are not checked")
+    text, path = base.with_name("text.txt"), base.with_name("inputs.gguf")
+    text.write_text("".join(" ".join(pieces[(i * 31 + j * 7) % len(pieces)] for j in range(9))
+                            + "\n" for i in range(64)))
+    for words in (["-s", "int8", "--smooth", "0.5"], ["-s", "int8", "--activations", "static"],
+                  ["-s", "int8", "--activations", "static", "--smooth", "0.7"],
+                  ["-s", "int5", "--group-size", "0", "--smooth", "awq"]):
+        run(binaries / "pare-quantize", "-q", base, *words, "--solver", "rtn",
+            "--calibration", text, "-o", path)
+        c = Container(path)
+        check_gguf_package(path, c)
+        stored = sum(".input_" in name for name in c.tensors)
+        assert stored, words
+        worst = check_forward(binaries, path, c, sequences)
+        assert worst < 0.02, f"{words}: forward off by {worst}"
+        print(f"{' '.join(words)}: {stored} factors and ranges, forward within {worst:.1e}")
 
 
 main()
