@@ -87,9 +87,12 @@ static int budget_history(const struct quantize_work *w, cJSON *json)
     if (!quantize_has_budget(o))
         return 1;
     cJSON_DeleteItemFromObject(json, "scheme");
-    return (o->target_size
-                ? cJSON_AddStringToObject(json, "target_size", o->target_size)
-                : cJSON_AddNumberToObject(json, "target_ratio", o->target_ratio)) &&
+    return (!o->target_size ||
+            cJSON_AddStringToObject(json, "target_size", o->target_size)) &&
+           (o->target_ratio <= 0 ||
+            cJSON_AddNumberToObject(json, "target_ratio", o->target_ratio)) &&
+           (o->max_drop < 0 || cJSON_AddNumberToObject(json, "max_drop", o->max_drop)) &&
+           (o->max_kl < 0 || cJSON_AddNumberToObject(json, "max_kl", o->max_kl)) &&
            (!o->candidates || cJSON_AddStringToObject(json, "candidates", o->candidates));
 }
 
@@ -143,6 +146,8 @@ static enum pare_status identify(const struct quantize_work *w, const char *sha2
     pare_sha256_init(&sha);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         pare_sha256_update(&sha, parts[i], strlen(parts[i]) + 1);
+    for (size_t i = 0; i < w->stored.plan.count; i++)
+        pare_sha256_update(&sha, w->items[i].form, strlen(w->items[i].form) + 1);
     pare_sha256_hex(&sha, identity);
     cJSON_free(text);
     return PARE_OK;
@@ -281,24 +286,69 @@ static void tell_fallbacks(const struct quantize_work *w)
                           w->stored.plan.slots[i].name, w->items[i].form);
 }
 
+/* The container of the chosen forms. */
+static enum pare_status make(struct quantize_work *w, const char *path)
+{
+    const char *output = w->cli->output;
+    const size_t count = w->stored.plan.count;
+    PARE_TRY(pare_ckpt_refuse_output(w->stored.ckpt, path, w->err));
+    memset(w->errors, 0, count * sizeof *w->errors);
+    if (w->solved)
+        memset(w->solved, 0, count * sizeof *w->solved);
+    w->finished = w->saved = 0;
+    w->cli->output = path;
+    enum pare_status status = quantize_survey(w);
+    if (status == PARE_OK)
+        status = write_container(w, w->sha256);
+    w->cli->output = output;
+    return status;
+}
+
 static enum pare_status quantize(struct quantize_work *w)
 {
     char sha256[65];
     PARE_TRY(decide(w));
     PARE_TRY(quantize_prepare(w));
-    PARE_TRY(quantize_budget(w));
+    PARE_TRY(pare_ckpt_sha256(w->stored.ckpt, sha256, w->err));
+    memcpy(w->sha256, sha256, sizeof sha256);
+    PARE_TRY(quantize_budget(w, make));
     if (w->o->dry_run) {
         print_plan(w);
         return w->calibration.samples ? quantize_costs(w) : PARE_OK;
     }
     PARE_TRY(pare_ckpt_refuse_output(w->stored.ckpt, w->cli->output, w->err));
     tell_fallbacks(w);
-    PARE_TRY(pare_ckpt_sha256(w->stored.ckpt, sha256, w->err));
-    PARE_TRY(quantize_survey(w));
-    PARE_TRY(write_container(w, sha256));
+    PARE_TRY(make(w, w->cli->output));
     if (w->o->json)
         PARE_TRY(write_report(w, sha256));
     tell_result(w);
+    return PARE_OK;
+}
+
+static enum pare_status check_budget(const struct quantize_options *o,
+                                     struct pare_error *err)
+{
+    const int kinds =
+        (o->target_size != NULL) + (o->target_ratio > 0) + quantize_has_search(o);
+    if (kinds && o->format.scheme >= 0)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--target-size, --target-ratio, --max-drop and --max-kl choose "
+                         "the scheme: --scheme and they exclude each other");
+    if (kinds > 1)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--target-size, --target-ratio, and --max-drop or --max-kl "
+                         "exclude each other");
+    if (quantize_has_search(o) != (o->search_on != NULL))
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--max-drop and --max-kl go with --max-drop-on FILE");
+    if (o->candidates && !kinds)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--candidates is for --target-size, --target-ratio, --max-drop "
+                         "and --max-kl");
+    if (o->dry_run && quantize_has_search(o))
+        return pare_fail(
+            err, PARE_ERR_USAGE,
+            "--max-drop and --max-kl make files: there is no --plan of them");
     return PARE_OK;
 }
 
@@ -306,16 +356,7 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
 {
     struct quantize_options *o = context;
     struct quantize_work w = {.cli = cli, .o = o, .err = err};
-    if (quantize_has_budget(o) && o->format.scheme >= 0)
-        return pare_fail(err, PARE_ERR_USAGE,
-                         "--target-size and --target-ratio choose the scheme: --scheme "
-                         "and they exclude each other");
-    if (o->target_size && o->target_ratio > 0)
-        return pare_fail(err, PARE_ERR_USAGE,
-                         "--target-size and --target-ratio exclude each other");
-    if (o->candidates && !quantize_has_budget(o))
-        return pare_fail(err, PARE_ERR_USAGE,
-                         "--candidates is for --target-size and --target-ratio");
+    PARE_TRY(check_budget(o, err));
     if (quantize_has_budget(o))
         o->format.scheme = PARE_SCHEME_INT4; /* until it is chosen */
     if (w.o->format.scheme < 0)
@@ -335,6 +376,8 @@ int main(int argc, char **argv)
 {
     struct quantize_options o = {.format = scheme_options_default(),
                                  .solver = solver_options_default(),
+                                 .max_drop = -1,
+                                 .max_kl = -1,
                                  .inputs = input_options_default()};
     const struct pare_cli_option options[] = {
         PARE_CLI_CHOICE('s', "scheme", "SCHEME", &o.format.scheme, pare_scheme_names,
@@ -353,6 +396,14 @@ int main(int argc, char **argv)
                         "calibration text change little"),
         PARE_CLI_DOUBLE(0, "target-ratio", "X", &o.target_ratio, 0, 1,
                         "the same for a part of the input's size"),
+        PARE_CLI_DOUBLE(0, "max-drop", "POINTS", &o.max_drop, -1, 100,
+                        "the same for the smallest file whose accuracy is no more points "
+                        "below the input's than that, by making and measuring some; -1: "
+                        "of no matter"),
+        PARE_CLI_DOUBLE(0, "max-kl", "NATS", &o.max_kl, -1, 100,
+                        "the same for the divergence of its outputs from the input's"),
+        PARE_CLI_STRING(0, "max-drop-on", "FILE.tsv", &o.search_on,
+                        "labelled text that these two are measured on"),
         PARE_CLI_STRING(0, "candidates", "LIST", &o.candidates,
                         "schemes that may be chosen, separated by commas; "
                         "int2,int3,int4,int5,int6,int8,f16 when not given"),

@@ -24,14 +24,21 @@ struct quantize_options {
     const char *max_ram;                  /* or NULL */
     const char *target_size, *candidates; /* or NULL */
     double target_ratio;                  /* 0: not given */
+    double max_drop, max_kl;              /* points of accuracy, nats; -1: not given */
+    const char *search_on;                /* labelled text for these */
     int dry_run;
     const char *json;
 };
 
 /* Whether forms are chosen for a size (quantize_budget.h). */
+static inline int quantize_has_search(const struct quantize_options *o)
+{
+    return o->max_drop >= 0 || o->max_kl >= 0;
+}
+
 static inline int quantize_has_budget(const struct quantize_options *o)
 {
-    return o->target_size || o->target_ratio > 0;
+    return o->target_size || o->target_ratio > 0 || quantize_has_search(o);
 }
 
 /* What is done for less memory, in more time. The bytes that are written are the same. */
@@ -59,6 +66,7 @@ struct quantize_work {
     struct pare_scheme_item *items; /* [plan.count] */
     const struct pare_fake *fake;   /* that the tensors were trained with, or NULL */
     struct calibration calibration; /* samples is 0 when there is none */
+    char sha256[65];                /* of the input */
     struct quantize_saving saving;
     struct pare_journal *journal; /* with a calibration: of finished parts */
     char partial[4096];           /* its path */

@@ -41,8 +41,29 @@ static enum pare_status add_candidate(struct quantize_work *w, const char *name,
         now[i] = pare_stored_weight(stored, i);
     PARE_TRY(scheme_options_decide(&format, &stored->plan, now, &stored->arena,
                                    &c->items[c->count], w->err));
-    c->schemes[c->count++] = scheme;
+    c->count++;
     return PARE_OK;
+}
+
+static uint64_t bytes_of(const struct quantize_work *w,
+                         const struct pare_scheme_item *items)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < w->stored.plan.count; i++)
+        sum += items[i].bytes;
+    return sum;
+}
+
+/* The coarse ones first. */
+static void sort_candidates(const struct quantize_work *w, struct budget_candidates *c)
+{
+    for (size_t i = 1; i < c->count; i++)
+        for (size_t j = i;
+             j > 0 && bytes_of(w, c->items[j]) < bytes_of(w, c->items[j - 1]); j--) {
+            struct pare_scheme_item *items = c->items[j];
+            c->items[j] = c->items[j - 1];
+            c->items[j - 1] = items;
+        }
 }
 
 static enum pare_status list_candidates(struct quantize_work *w,
@@ -57,6 +78,7 @@ static enum pare_status list_candidates(struct quantize_work *w,
         PARE_TRY(add_candidate(w, name, c));
         list += n + (list[n] == ',');
     }
+    sort_candidates(w, c);
     return c->count > 1 ? PARE_OK
                         : pare_fail(w->err, PARE_ERR_USAGE,
                                     "--candidates: a choice needs two at least");
@@ -148,33 +170,62 @@ static void print_choice(const struct quantize_work *w, const struct knapsack *k
            a->exact ? "" : " (perhaps not the least)");
 }
 
-static enum pare_status choose(struct quantize_work *w, const struct budget_candidates *c,
-                               const struct knapsack *k, struct pare_arena *arena)
+/* A choice for a number of bytes. */
+struct choosing {
+    struct quantize_work *w;
+    const struct budget_candidates *c;
+    const struct knapsack *k;
+    struct pare_arena *arena;
+    struct pare_allocation now;
+};
+
+static enum pare_status take(void *context, uint64_t bytes)
 {
-    struct pare_allocation a = {0};
-    struct pare_curve curve;
+    struct choosing *choosing = context;
+    struct quantize_work *w = choosing->w;
+    const struct knapsack *k = choosing->k;
+    PARE_TRY(
+        pare_allocate(k->items, k->n, bytes, &choosing->now, choosing->arena, w->err));
+    for (size_t i = 0; i < k->n; i++)
+        w->items[k->slots[i]] = choosing->c->items[choosing->now.chosen[i]][k->slots[i]];
+    return PARE_OK;
+}
+
+static enum pare_status hit_target(struct choosing *choosing,
+                                   const struct pare_curve *curve)
+{
+    const struct quantize_work *w = choosing->w;
+    const uint64_t least = choosing->k->fixed + curve->points[0].bytes;
     uint64_t target;
     char text[2][24];
     PARE_TRY(target_bytes(w, &target));
-    PARE_TRY(pare_arena_alloc(arena, &a.chosen, k->n, sizeof *a.chosen, w->err));
-    PARE_TRY(pare_allocate_curve(k->items, k->n, &curve, arena, w->err));
-    if (target < k->fixed + curve.points[0].bytes)
+    if (target < least)
         return pare_fail(w->err, PARE_ERR_USAGE,
                          "a file of %s is too small: with the smallest candidates it has "
                          "%s at most",
-                         pare_cli_bytes(target, text[0]),
-                         pare_cli_bytes(k->fixed + curve.points[0].bytes, text[1]));
-    PARE_TRY(pare_allocate(k->items, k->n, target - k->fixed, &a, arena, w->err));
-    for (size_t i = 0; i < k->n; i++)
-        w->items[k->slots[i]] = c->items[a.chosen[i]][k->slots[i]];
+                         pare_cli_bytes(target, text[0]), pare_cli_bytes(least, text[1]));
+    return take(choosing, target - choosing->k->fixed);
+}
+
+static enum pare_status choose(struct choosing *choosing, budget_make_fn *make)
+{
+    struct quantize_work *w = choosing->w;
+    const struct knapsack *k = choosing->k;
+    struct pare_curve curve;
+    const struct budget_search search = {&curve, take, choosing, make};
+    PARE_TRY(pare_arena_alloc(choosing->arena, &choosing->now.chosen, k->n,
+                              sizeof *choosing->now.chosen, w->err));
+    PARE_TRY(pare_allocate_curve(k->items, k->n, &curve, choosing->arena, w->err));
+    PARE_TRY(quantize_has_search(w->o) ? budget_search(w, &search)
+                                       : hit_target(choosing, &curve));
     if (!w->cli->quiet) {
-        print_curve(&curve, k, a.bytes);
-        print_choice(w, k, &a);
+        print_curve(&curve, k, choosing->now.bytes);
+        print_choice(w, k, &choosing->now);
     }
     return PARE_OK;
 }
 
-enum pare_status quantize_budget(struct quantize_work *w)
+enum pare_status quantize_budget(struct quantize_work *w, budget_make_fn *make)
 {
     struct budget_candidates c;
     struct knapsack k = {0};
@@ -185,14 +236,15 @@ enum pare_status quantize_budget(struct quantize_work *w)
         return PARE_OK;
     if (!w->calibration.samples)
         return pare_fail(w->err, PARE_ERR_USAGE,
-                         "--target-size and --target-ratio need text to measure on: "
-                         "--calibration FILE");
+                         "formats are chosen by what they cost on text: --calibration "
+                         "FILE is needed");
     PARE_TRY_OUT(list_candidates(w, &c));
     PARE_TRY_OUT(pare_arena_alloc(&arena, &loss, w->stored.plan.count * c.count,
                                   sizeof *loss, w->err));
     PARE_TRY_OUT(budget_measure(w, &c, loss));
     PARE_TRY_OUT(make_knapsack(w, &c, loss, &k, &arena));
-    status = choose(w, &c, &k, &arena);
+    struct choosing choosing = {.w = w, .c = &c, .k = &k, .arena = &arena};
+    status = choose(&choosing, make);
 out:
     pare_arena_free(&arena);
     return status;

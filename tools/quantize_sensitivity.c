@@ -9,16 +9,31 @@
 
 #define PROBED_TOKENS 6000 /* of the text, about, for each matrix */
 
+#define FINE 5e-4 /* a cost below which finer formats need no probe */
+
+struct probe;
+
+/* A slot's last measured cost, and the squared change it is of. */
+struct known {
+    double cost, change;
+};
+
 struct measuring {
     struct quantize_work *w;
     const struct budget_candidates *c;
-    double *change; /* [plan.count * candidates]: mean squared change of outputs */
+    double *loss;        /* [plan.count * candidates] */
+    struct known *known; /* [plan.count] */
+    struct probe *probe;
     struct pare_gram grams[PARE_SITES];
+    struct pare_factor factor; /* of the site at work */
+    struct pare_factor_options options;
     struct pare_arena scratch;
     struct pare_weight_source stored;
     float *W, *Q;  /* of the largest open matrix */
     size_t probed; /* slot whose weights are Q; plan.count: none */
 };
+
+static enum pare_status probe_slot(struct probe *p, size_t i, double *cost);
 
 int budget_is_open(const struct quantize_work *w, const struct budget_candidates *c,
                    size_t i)
@@ -33,40 +48,56 @@ int budget_is_open(const struct quantize_work *w, const struct budget_candidates
 
 /* --- Changes of outputs ------------------------------------------------------------ */
 
-/* W becomes Q as the item rounds it: to the nearest value of grids that were searched for
- * where a solver would search, else of plain ones. */
-static enum pare_status round_to(struct measuring *m, const struct pare_scheme_item *item,
-                                 size_t i, size_t N, size_t K)
+/* What a solver would make of slot i as that item. 0: it is rounded. */
+static int target_of(struct measuring *m, const struct pare_scheme_item *item, size_t i,
+                     struct pare_target *target)
 {
-    struct quantize_work *w = m->w;
-    struct pare_scheme_item *items = w->items;
+    const struct pare_scheme_item kept = m->w->items[i];
+    m->w->items[i] = *item;
+    const int solved = quantize_target(m->w, i, target);
+    m->w->items[i] = kept;
+    return solved;
+}
+
+/* The factor for the target, unless it is at hand. */
+static enum pare_status make_factor(struct measuring *m, const struct pare_gram *gram,
+                                    const struct pare_target *target)
+{
+    const struct pare_factor_options options = {.order = pare_gptq_default_order(target),
+                                                .group =
+                                                    pare_target_group(target, gram->K),
+                                                .damping = m->w->o->solver.damping};
+    if (m->factor.H && m->options.order == options.order &&
+        m->options.group == options.group)
+        return PARE_OK;
+    m->options = options;
+    pare_factor_free(&m->factor);
+    return pare_factor_init(&m->factor, gram, gram->K, &options, &m->scratch, m->w->err);
+}
+
+/* W becomes Q as the item stores it; gram NULL: there is none. */
+static enum pare_status round_to(struct measuring *m, const struct pare_scheme_item *item,
+                                 size_t i, size_t N, size_t K,
+                                 const struct pare_gram *gram)
+{
     struct pare_target target;
     if (item->scheme == PARE_SCHEME_KEEP) {
         memcpy(m->Q, m->W, N * K * sizeof *m->Q);
         return PARE_OK;
     }
-    const struct pare_scheme_item kept = items[i];
-    items[i] = *item;
-    const int solved = quantize_target(w, i, &target);
-    items[i] = kept;
-    if (!solved) {
+    if (!gram || !target_of(m, item, i, &target)) {
         if (!item->grid.bits)
-            return pare_rtn_round(item->type, m->W, N, K, m->Q, w->err);
+            return pare_rtn_round(item->type, m->W, N, K, m->Q, m->w->err);
         pare_grid_round(&item->grid, m->W, N, K, m->Q);
         return PARE_OK;
     }
     const struct pare_quant_rows rows = {m->W, N, K, 0};
-    const struct pare_factor_options natural = {.order = PARE_ORDER_NATURAL};
-    const struct pare_gptq_options options = pare_gptq_defaults(&target);
+    struct pare_gptq_options options = pare_gptq_defaults(&target);
     struct pare_gptq_report report = {0};
-    struct pare_factor factor = {0};
-    enum pare_status status =
-        pare_factor_init(&factor, NULL, K, &natural, &m->scratch, w->err);
-    if (status == PARE_OK)
-        status =
-            pare_gptq(&rows, &factor, &options, m->Q, NULL, &report, &m->scratch, w->err);
-    pare_factor_free(&factor);
-    return status;
+    PARE_TRY(make_factor(m, gram, &target));
+    options.early = m->options.order == PARE_ORDER_ALL;
+    return pare_gptq(&rows, &m->factor, &options, m->Q, NULL, &report, &m->scratch,
+                     m->w->err);
 }
 
 static enum pare_status decode(struct measuring *m, size_t i, size_t *N, size_t *K)
@@ -80,26 +111,35 @@ static enum pare_status decode(struct measuring *m, size_t i, size_t *N, size_t 
     return PARE_OK;
 }
 
-/* Q becomes the error of every weight. */
-static void subtract(struct measuring *m, size_t n)
+/* The cost of slot i being Q, whose squared change is that: measured where it is large,
+ * else as the last one that was, in proportion. */
+static enum pare_status take_cost(struct measuring *m, size_t i, size_t k, double change)
 {
-    pare_kernels()->axpy(m->Q, -1, m->W, n);
+    double *loss = &m->loss[i * m->c->count + k];
+    struct known *known = &m->known[i];
+    *loss = 0;
+    if (!(change > 0))
+        return PARE_OK;
+    if (known->change > 0 && known->cost < FINE) {
+        *loss = known->cost * change / known->change;
+        return PARE_OK;
+    }
+    PARE_TRY(probe_slot(m->probe, i, loss));
+    *known = (struct known){*loss, change};
+    return PARE_OK;
 }
 
-static enum pare_status measure_linear(struct measuring *m, size_t i,
+static enum pare_status measure_linear(struct measuring *m, size_t i, size_t k,
                                        const struct pare_gram *gram)
 {
     size_t N, K;
+    double change = 0;
     PARE_TRY(decode(m, i, &N, &K));
-    for (size_t k = 0; k < m->c->count; k++) {
-        double *change = &m->change[i * m->c->count + k];
-        PARE_TRY(round_to(m, &m->c->items[k][i], i, N, K));
-        subtract(m, N * K);
-        PARE_TRY(pare_quant_loss(gram, m->Q, N, change, &m->scratch, m->w->err));
-        *change /= (double)gram->rows;
-        *change = *change > 0 ? *change : 0;
-    }
-    return PARE_OK;
+    PARE_TRY(round_to(m, &m->c->items[k][i], i, N, K, gram));
+    pare_kernels()->axpy(m->Q, -1, m->W, N * K);
+    PARE_TRY(pare_quant_loss(gram, m->Q, N, &change, &m->scratch, m->w->err));
+    pare_kernels()->axpy(m->Q, 1, m->W, N * K);
+    return take_cost(m, i, k, change / (double)gram->rows);
 }
 
 /* How often the text looks up each row of an embedding. */
@@ -132,12 +172,13 @@ static enum pare_status measure_embedding(struct measuring *m, size_t i)
     PARE_TRY(count_rows(m->w, i, N, &counts, &m->scratch));
     for (size_t k = 0; k < m->c->count; k++) {
         double sum = 0;
-        PARE_TRY(round_to(m, &m->c->items[k][i], i, N, K));
-        subtract(m, N * K);
+        PARE_TRY(round_to(m, &m->c->items[k][i], i, N, K, NULL));
         for (size_t n = 0; n < N; n++)
-            for (size_t j = 0; counts[n] && j < K; j++)
-                sum += counts[n] * (double)m->Q[n * K + j] * (double)m->Q[n * K + j];
-        m->change[i * m->c->count + k] = sum / (double)m->w->calibration.tokens;
+            for (size_t j = n * K; counts[n] && j < (n + 1) * K; j++) {
+                const double error = (double)m->Q[j] - (double)m->W[j];
+                sum += counts[n] * error * error;
+            }
+        PARE_TRY(take_cost(m, i, k, sum / (double)m->w->calibration.tokens));
     }
     pare_arena_release(&m->scratch, mark);
     return PARE_OK;
@@ -170,9 +211,11 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
     struct measuring *m = context;
     enum pare_status status = PARE_OK;
     (void)err;
-    for (int s = 0; status == PARE_OK && s < site->n_slots; s++)
-        if (budget_is_open(m->w, m->c, site->slots[s]))
-            status = measure_linear(m, site->slots[s], &m->grams[site->site]);
+    for (size_t k = 0; k < m->c->count; k++)
+        for (int s = 0; status == PARE_OK && s < site->n_slots; s++)
+            if (budget_is_open(m->w, m->c, site->slots[s]))
+                status = measure_linear(m, site->slots[s], k, &m->grams[site->site]);
+    pare_factor_free(&m->factor);
     pare_gram_free(&m->grams[site->site]);
     pare_arena_free(&m->scratch);
     return status;
@@ -244,27 +287,24 @@ static const float *outputs_of(const struct probe *p, const struct pare_batch *b
     return config->labels ? p->acts.logits : p->acts.blocks[config->layers - 1].output;
 }
 
-/* Of one row, d = b - a: half of d (diag(p) - p p^T) d^T with p = softmax(a); or the
- * squared change, of the square. */
+/* Of one row: KL(softmax(a), softmax(b)); or the squared change, of the square. */
 static double row_loss(const struct probe *p, const float *a, const float *b, size_t n)
 {
-    double first = 0, second = 0, size = 0;
+    const struct pare_kernels *kernels = pare_kernels();
+    double change = 0, size = 0;
     if (!p->m->w->stored.config.labels) {
         for (size_t i = 0; i < n; i++) {
             const double d = (double)b[i] - (double)a[i];
-            second += d * d;
+            change += d * d;
             size += (double)a[i] * (double)a[i];
         }
-        return size > 0 ? second / size : 0;
+        return size > 0 ? change / size : 0;
     }
     memcpy(p->p, a, n * sizeof *a);
-    pare_kernels()->softmax(p->p, 1, n);
-    for (size_t i = 0; i < n; i++) {
-        const double d = (double)b[i] - (double)a[i];
-        first += (double)p->p[i] * d;
-        second += (double)p->p[i] * d * d;
-    }
-    return (second - first * first) / 2;
+    kernels->softmax(p->p, 1, n);
+    for (size_t i = 0; i < n; i++)
+        change += (double)p->p[i] * ((double)a[i] - (double)b[i]);
+    return change + (double)kernels->logsumexp(b, n) - (double)kernels->logsumexp(a, n);
 }
 
 /* Runs the batches; keeps the outputs when loss is NULL, else compares with them. */
@@ -322,61 +362,29 @@ static void close_probe(struct probe *p)
     pare_free(p->p);
 }
 
-/* The candidate of slot i whose cost is measured: one in the middle, that changes it. */
-static size_t middle_of(const struct measuring *m, size_t i)
-{
-    const double *change = m->change + i * m->c->count;
-    size_t k = m->c->count / 2;
-    while (k > 0 && !(change[k] > 0))
-        k--;
-    return k;
-}
-
-/* Slot i alone in its middle candidate; its changes become costs. */
-static enum pare_status probe_slot(struct probe *p, size_t i, double *loss)
+/* What the model's outputs cost with slot i alone being Q. */
+static enum pare_status probe_slot(struct probe *p, size_t i, double *cost)
 {
     struct measuring *m = p->m;
-    const size_t n = m->c->count, middle = middle_of(m, i);
-    const double *change = m->change + i * n;
     const int part = quantize_part_of(&m->w->stored, i);
-    size_t N, K;
-    double cost = 0;
-    PARE_TRY(decode(m, i, &N, &K));
-    PARE_TRY(round_to(m, &m->c->items[middle][i], i, N, K));
     m->probed = i;
     PARE_TRY(bind(p, part));
-    PARE_TRY(run(p, &cost));
+    PARE_TRY(run(p, cost));
     m->probed = m->w->stored.plan.count;
-    PARE_TRY(bind(p, part));
-    for (size_t k = 0; k < n; k++)
-        loss[i * n + k] = change[middle] > 0 ? cost * change[k] / change[middle] : 0;
-    return PARE_OK;
-}
-
-static enum pare_status probe_all(struct measuring *m, double *loss)
-{
-    struct probe p = {.m = m};
-    const size_t count = m->w->stored.plan.count;
-    enum pare_status status;
-    PARE_TRY_OUT(open_probe(&p));
-    for (size_t i = 0; i < count; i++) {
-        pare_progress_report(&m->w->cli->progress, "probe", i, count,
-                             m->w->stored.plan.slots[i].name);
-        if (budget_is_open(m->w, m->c, i))
-            PARE_TRY_OUT(probe_slot(&p, i, loss));
-    }
-    pare_progress_report(&m->w->cli->progress, "probe", count, count, NULL);
-out:
-    close_probe(&p);
-    return status;
+    return bind(p, part);
 }
 
 enum pare_status budget_measure(struct quantize_work *w,
                                 const struct budget_candidates *c, double *loss)
 {
     const size_t count = w->stored.plan.count;
-    struct measuring m = {
-        .w = w, .c = c, .stored = pare_model_stored_source(&w->stored), .probed = count};
+    struct probe probe = {0};
+    struct measuring m = {.w = w,
+                          .c = c,
+                          .loss = loss,
+                          .probe = &probe,
+                          .stored = pare_model_stored_source(&w->stored),
+                          .probed = count};
     size_t most = 1;
     enum pare_status status;
     for (size_t i = 0; i < count; i++)
@@ -384,16 +392,19 @@ enum pare_status budget_measure(struct quantize_work *w,
             pare_slot_elements(&w->stored.plan.slots[i]) > most)
             most = (size_t)pare_slot_elements(&w->stored.plan.slots[i]);
     memset(loss, 0, count * c->count * sizeof *loss);
-    PARE_TRY_OUT(pare_alloc(&m.change, count * c->count, sizeof *m.change, w->err));
+    probe.m = &m;
+    PARE_TRY_OUT(pare_alloc(&m.known, count, sizeof *m.known, w->err));
     PARE_TRY_OUT(pare_alloc_raw(&m.W, most, sizeof *m.W, w->err));
     PARE_TRY_OUT(pare_alloc_raw(&m.Q, most, sizeof *m.Q, w->err));
-    PARE_TRY_OUT(walk(&m));
-    status = probe_all(&m, loss);
+    PARE_TRY_OUT(open_probe(&probe));
+    status = walk(&m);
 out:
+    close_probe(&probe);
+    pare_factor_free(&m.factor);
     for (int s = 0; s < PARE_SITES; s++)
         pare_gram_free(&m.grams[s]);
     pare_arena_free(&m.scratch);
-    pare_free(m.change);
+    pare_free(m.known);
     pare_free(m.W);
     pare_free(m.Q);
     return status;

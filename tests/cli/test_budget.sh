@@ -49,12 +49,39 @@ check 0 "BF16" pare-inspect r.gguf -t 'token_embd.weight'
 pare-inspect r.gguf | grep -qE 'int[2-6]/' && fail "a format that is no candidate"
 check 0 "the file has " quantize --target-ratio 0.9 --plan
 
+# The smallest that is good enough: it is, and what is allowed decides how small.
+{
+    printf 'sentence\tlabel\n'
+    for i in $(seq 60); do printf 'the w%d film was very w%d .\t%d\n' $((i % 37 + 1)) $((i * 5 % 37 + 1)) $((i % 3)); done
+} >labelled.tsv
+eval_kl() {
+    pare-eval "$1" --baseline tiny.gguf --data labelled.tsv --no-latency --progress none -q --json - |
+        sed -n 's/.*"kl":[[:space:]]*\([0-9.e-]*\).*/\1/p'
+}
+before=999999
+for kl in 1e-5 1e-4 1e-3; do
+    check 0 "good enough" quantize --max-kl $kl --max-drop-on labelled.tsv -o k.gguf
+    awk -v is="$(eval_kl k.gguf)" -v most=$kl 'BEGIN { exit !(is != "" && is + 0 <= most * 1.001) }' ||
+        fail "KL $(eval_kl k.gguf) instead of $kl"
+    [ "$(size k.gguf)" -le "$before" ] || fail "KL $kl: $(size k.gguf) bytes, not below $before"
+    before=$(size k.gguf)
+    absent k.gguf.trial k.gguf.trial.partial k.gguf.partial
+done
+check 0 '"max_kl":0.001' pare-inspect k.gguf
+check 0 "points less" quantize --max-drop 100 --max-drop-on labelled.tsv -o d.gguf
+[ "$(size d.gguf)" -le "$before" ] || fail "any drop: $(size d.gguf) bytes, not below $before"
+check 7 "the largest file of these candidates is not good enough already" \
+    quantize --max-kl 0 --max-drop-on labelled.tsv --candidates int2,int3 -o x.gguf
+absent x.gguf x.gguf.trial
+
 # Usage.
-check 2 "need text to measure on: --calibration FILE" \
+check 2 "go with --max-drop-on FILE" quantize --max-drop 1 -o x.gguf
+check 2 "there is no --plan of them" quantize --max-drop 1 --max-drop-on labelled.tsv --plan
+check 2 "formats are chosen by what they cost on text: --calibration FILE is needed" \
     pare-quantize tiny.gguf --target-size 40kB -o x.gguf
 check 2 "choose the scheme: --scheme and they exclude each other" \
     quantize -s int4 --target-size 40kB -o x.gguf
-check 2 "--target-size and --target-ratio exclude each other" \
+check 2 "exclude each other" \
     quantize --target-ratio 0.5 --target-size 40kB -o x.gguf
 check 2 '--target-size "40 apples": expected a size like' \
     quantize --target-size "40 apples" -o x.gguf
