@@ -73,6 +73,18 @@ static void print_types(const struct problem *p)
     }
 }
 
+static void print_superblocks(void)
+{
+    static const enum pare_dtype types[] = {PARE_Q2_K, PARE_Q3_K,  PARE_Q4_K, PARE_Q5_K,
+                                            PARE_Q6_K, PARE_TQ1_0, PARE_TQ2_0};
+    struct problem p = problem_new(70, 512, 32);
+    for (int i = 0; i < 7; i++) {
+        const struct pare_target target = {.kind = PARE_TARGET_TYPE, .type = types[i]};
+        print_target(&p, &target, pare_dtype_name(types[i]));
+    }
+    problem_free(&p);
+}
+
 static void print_corrected(const struct problem *p)
 {
     struct pare_arena scratch = {0};
@@ -97,6 +109,7 @@ int main(int argc, char **argv)
     struct problem p = problem_new(70, 576, 31);
     print_grids(&p);
     print_types(&p);
+    print_superblocks();
     print_corrected(&p);
     problem_free(&p);
     return 0;
