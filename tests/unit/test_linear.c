@@ -3,6 +3,7 @@
 
 #include "runtime/base/parallel.h"
 #include "runtime/tensor/linear.h"
+#include "runtime/tensor/superblocks.h"
 #include "tests/support/kernel_cases.h"
 
 /* A weight of small random values, and its rows as floats. */
@@ -11,6 +12,25 @@ struct layer {
     struct guarded data, scale;
     float *rows; /* [N][K] */
 };
+
+/* Some super-blocks, of about the size of the row's values. */
+static void superblocks(enum pare_dtype type, const float *row, unsigned char *to,
+                        size_t K)
+{
+    const struct pare_superblock_layout *layout = pare_superblock_layout(type);
+    for (size_t k = 0; k < K; k += PARE_SUPERBLOCK) {
+        struct pare_superblock block = {.d = 0x1p-10f,
+                                        .dmin = layout->has_minima ? 0x1p-9f : 0};
+        for (int j = 0; j < PARE_SUPERBLOCK / layout->sub; j++) {
+            block.scale[j] = (int8_t)(layout->scale_high - j);
+            block.minimum[j] = (uint8_t)(layout->has_minima ? j : 0);
+        }
+        for (size_t i = 0; i < PARE_SUPERBLOCK; i++)
+            block.codes[i] = (uint8_t)((int)fabsf(1000 * row[k + i]) % (layout->top + 1));
+        pare_superblock_write(type, &block, to);
+        to += pare_dtype_info(type)->block_bytes;
+    }
+}
 
 static struct layer layer_new(enum pare_dtype type, size_t N, size_t K, uint64_t seed)
 {
@@ -27,6 +47,8 @@ static struct layer layer_new(enum pare_dtype type, size_t N, size_t K, uint64_t
         if (type == PARE_I8)
             for (size_t k = 0; k < K; k++)
                 to[k] = (unsigned char)case_random(&seed); /* -128 too */
+        else if (pare_superblock_layout(type))
+            superblocks(type, row, to, K);
         else
             pare_row_encode(type, row, to, K);
         scale[n] = fabsf(case_float(&seed, CASE_PLAIN)) / 127;
@@ -151,8 +173,9 @@ static void check(const struct layer *layers, int parts, const struct call *call
     guarded_free(gy);
 }
 
-static const enum pare_dtype types[] = {PARE_F32,  PARE_F16,  PARE_BF16, PARE_Q8_0,
-                                        PARE_Q4_0, PARE_Q4_1, PARE_I8};
+static const enum pare_dtype types[] = {
+    PARE_F32,  PARE_F16,  PARE_BF16, PARE_Q8_0, PARE_Q4_0, PARE_Q4_1,  PARE_I8,
+    PARE_Q2_K, PARE_Q3_K, PARE_Q4_K, PARE_Q5_K, PARE_Q6_K, PARE_TQ1_0, PARE_TQ2_0};
 #define TYPES (sizeof types / sizeof types[0])
 
 Test(linear, every_type_and_tier_follows_the_definition)
@@ -168,8 +191,8 @@ Test(linear, every_type_and_tier_follows_the_definition)
     pare_set_threads(2);
     for (size_t t = 0; t < TYPES; t++) {
         const struct pare_dtype_info *info = pare_dtype_info(types[t]);
-        size_t sizes[][2] = {{1, 32}, {40, 96}, {67, 800}, {33, 1}, {31, 71}};
-        for (size_t s = 0; s < 5; s++) {
+        size_t sizes[][2] = {{1, 32}, {40, 96}, {67, 800}, {33, 1}, {31, 71}, {21, 1024}};
+        for (size_t s = 0; s < 6; s++) {
             if (sizes[s][1] % info->block)
                 continue;
             struct layer l = layer_new(types[t], sizes[s][0], sizes[s][1], s);
@@ -187,7 +210,8 @@ Test(linear, many_rows_and_any_number_of_threads)
 {
     static const int threads[] = {1, 2, 3, 7};
     for (size_t t = 0; t < TYPES; t++) {
-        struct layer l = layer_new(types[t], 150, 64, t);
+        const size_t block = pare_dtype_info(types[t])->block;
+        struct layer l = layer_new(types[t], 150, block > 64 ? block : 64, t);
         for (int i = 0; i < 4; i++) {
             pare_set_threads(threads[i]);
             check(&l, 1, &(struct call){.M = 501, .with_bias = 1, .act = PARE_ACT_RELU});

@@ -106,6 +106,30 @@ Test(scheme, rows_that_do_not_fit_fall_back_to_f16_or_are_refused)
     pare_arena_free(&f.arena);
 }
 
+Test(scheme, rows_that_do_not_fill_superblocks_get_blocks_of_about_as_many_bits)
+{
+    static const enum pare_scheme schemes[] = {
+        PARE_SCHEME_Q6_K, PARE_SCHEME_Q5_K,  PARE_SCHEME_Q4_K, PARE_SCHEME_Q3_K,
+        PARE_SCHEME_Q2_K, PARE_SCHEME_TQ2_0, PARE_SCHEME_TQ1_0};
+    static const enum pare_dtype instead[] = {PARE_Q8_0, PARE_Q8_0, PARE_Q4_1, PARE_Q4_0,
+                                              PARE_Q4_0, PARE_Q4_0, PARE_Q4_0};
+    for (int i = 0; i < 7; i++) {
+        struct fixture f = make(64, 256), odd = make(40, 256);
+        struct pare_scheme_options options = pare_scheme_defaults(schemes[i]);
+        decide(&f, &options);
+        decide(&odd, &options);
+        const struct pare_scheme_item *up = item(&f, "blk.0.ffn_up.weight");
+        cr_expect_eq(up->type, instead[i]);
+        cr_expect(up->fallback);
+        cr_expect_eq(item(&f, "blk.0.ffn_down.weight")->type,
+                     pare_scheme_type(schemes[i], PARE_F32));
+        cr_expect(!item(&f, "blk.0.ffn_down.weight")->fallback);
+        cr_expect_eq(item(&odd, "blk.0.ffn_up.weight")->type, PARE_F16);
+        pare_arena_free(&f.arena);
+        pare_arena_free(&odd.arena);
+    }
+}
+
 Test(scheme, the_last_rule_that_matches_wins)
 {
     struct fixture f = make(64, 128);
