@@ -338,7 +338,7 @@ void pare_ckpt_close(struct pare_ckpt *ckpt)
 
 void pare_ckpt_release(const struct pare_ckpt *ckpt, const void *data, uint64_t bytes)
 {
-    for (size_t i = 0; ckpt->files && i < ckpt->files->n_maps; i++)
+    for (size_t i = 0; ckpt && ckpt->files && i < ckpt->files->n_maps; i++)
         pare_map_release(&ckpt->files->maps[i], data, bytes);
 }
 

@@ -45,7 +45,7 @@ enum pare_status pare_ckpt_open(const char *path, struct pare_ckpt **out,
 void pare_ckpt_close(struct pare_ckpt *ckpt); /* NULL allowed */
 
 /* Gives back the memory of what was read of a tensor, as far as it lies in a mapped file
- * (file.h); its data stay valid. Of the `bytes` from `data` on. */
+ * (file.h); its data stay valid. Of the `bytes` from `data` on. NULL: nothing. */
 void pare_ckpt_release(const struct pare_ckpt *ckpt, const void *data, uint64_t bytes);
 /* Adds the tensor's data to the hash, and gives their memory back piece by piece. */
 void pare_ckpt_hash(const struct pare_ckpt *ckpt, const struct pare_tensor *tensor,
