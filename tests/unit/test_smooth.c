@@ -49,7 +49,8 @@ static void end(void)
 }
 
 static const struct pare_target int8 = {.kind = PARE_TARGET_TYPE, .type = PARE_I8};
-static const struct pare_target int4 = {.kind = PARE_TARGET_GROUPS, .grid = {4, 32, 0}};
+static const struct pare_target int4 = {.kind = PARE_TARGET_GROUPS,
+                                        .grid = {.bits = 4, .group = 32}};
 static const struct pare_target q4_0 = {.kind = PARE_TARGET_TYPE, .type = PARE_Q4_0};
 
 Test(smooth, factors_are_those_of_the_papers)
