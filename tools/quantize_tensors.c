@@ -99,12 +99,11 @@ static enum pare_status take_mean(const struct quantize_work *w,
 }
 
 /* Whether a matrix that no solver is for gets searched grids all the same: where there is
- * a solver, embeddings in groups or blocks do. */
+ * a solver, embeddings of up to 3 bits do; with 4 it did not help (docs/RESULTS.md). */
 static int is_searched(const struct quantize_work *w, size_t i)
 {
     const struct pare_scheme_item *item = &w->items[i];
-    return w->solved && !w->rounds && !w->fake &&
-           (item->grid.bits || pare_dtype_info(item->type)->block > 1);
+    return w->solved && !w->rounds && !w->fake && item->grid.bits && item->grid.bits <= 3;
 }
 
 /* The nearest codes in grids of which each is shrunk to fit its weights best. */
