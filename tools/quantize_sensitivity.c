@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "libquant/loss.h"
+#include "libquant/nearest.h"
 #include "runtime/base/alloc.h"
 #include "runtime/model/forward.h"
 #include "runtime/model/walk.h"
@@ -75,6 +76,21 @@ static enum pare_status make_factor(struct measuring *m, const struct pare_gram 
     return pare_factor_init(&m->factor, gram, gram->K, &options, &m->scratch, m->w->err);
 }
 
+/* Without a solver: the nearest codes in grids that were searched for (as in
+ * quantize_tensors.c), or of a type without any. */
+static enum pare_status search_grids(struct measuring *m,
+                                     const struct pare_scheme_item *item,
+                                     const struct pare_quant_rows *rows)
+{
+    const struct pare_target target = {
+        item->grid.bits ? PARE_TARGET_GROUPS : PARE_TARGET_TYPE, item->grid, item->type};
+    const struct pare_nearest nearest = pare_nearest_defaults(&target, NULL);
+    struct pare_quant_error error = {0};
+    if (!item->grid.bits && pare_dtype_info(item->type)->block == 1)
+        return pare_rtn_round(item->type, rows->W, rows->N, rows->K, m->Q, m->w->err);
+    return pare_nearest_round(&nearest, rows, m->Q, NULL, &error, m->w->err);
+}
+
 /* W becomes Q as the item stores it; gram NULL: there is none. */
 static enum pare_status round_to(struct measuring *m, const struct pare_scheme_item *item,
                                  size_t i, size_t N, size_t K,
@@ -85,13 +101,9 @@ static enum pare_status round_to(struct measuring *m, const struct pare_scheme_i
         memcpy(m->Q, m->W, N * K * sizeof *m->Q);
         return PARE_OK;
     }
-    if (!gram || !target_of(m, item, i, &target)) {
-        if (!item->grid.bits)
-            return pare_rtn_round(item->type, m->W, N, K, m->Q, m->w->err);
-        pare_grid_round(&item->grid, m->W, N, K, m->Q);
-        return PARE_OK;
-    }
     const struct pare_quant_rows rows = {m->W, N, K, 0};
+    if (!gram || !target_of(m, item, i, &target))
+        return search_grids(m, item, &rows);
     struct pare_gptq_options options = pare_gptq_defaults(&target);
     struct pare_gptq_report report = {0};
     PARE_TRY(make_factor(m, gram, &target));
