@@ -257,19 +257,19 @@ out:
 
 static void print_disk(const struct quantize_work *w)
 {
-    char text[3][24];
-    uint64_t stored = 0;
-    for (size_t i = 0; i < w->stored.plan.count; i++)
+    char text[4][24];
+    uint64_t stored = 0, codes = 0, spilled = 0;
+    for (size_t i = 0; i < w->stored.plan.count; i++) {
         stored += w->items[i].bytes;
-    const uint64_t spilled = w->saving.spill
-                                 ? (uint64_t)(1 + is_both(w)) * w->calibration.tokens *
-                                       w->stored.config.hidden * sizeof(float)
-                                 : 0;
-    /* OUTPUT.partial has the codes, until the container does. */
-    printf("disk: about %s (the container, twice while it is made, %s, hidden states "
-           "%s)\n",
-           pare_cli_bytes(2 * stored + spilled, text[0]), pare_cli_bytes(stored, text[1]),
-           pare_cli_bytes(spilled, text[2]));
+        codes += w->items[i].scheme == PARE_SCHEME_KEEP ? 0 : w->items[i].bytes;
+    }
+    if (w->saving.spill)
+        spilled = (uint64_t)(1 + is_both(w)) * w->calibration.tokens *
+                  w->stored.config.hidden * sizeof(float);
+    printf("disk: about %s (the container %s, OUTPUT.partial %s, hidden states %s)\n",
+           pare_cli_bytes(stored + codes + spilled, text[0]),
+           pare_cli_bytes(stored, text[1]), pare_cli_bytes(codes, text[2]),
+           pare_cli_bytes(spilled, text[3]));
 }
 
 enum pare_status quantize_costs(const struct quantize_work *w)
