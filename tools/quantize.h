@@ -117,6 +117,10 @@ enum pare_status quantize_keep(const struct quantize_work *w, size_t i,
 enum pare_status quantize_inputs(const struct quantize_work *w, size_t i,
                                  struct pare_gguf_writer *writer) PARE_CHECKED;
 
+/* Whether a matrix that no solver is for gets searched grids as that item all the same.
+ */
+int quantize_is_searched(const struct quantize_work *w,
+                         const struct pare_scheme_item *item);
 /* Gives back the memory of slot i's data in the mapped container. */
 void quantize_release(const struct quantize_work *w, size_t i);
 

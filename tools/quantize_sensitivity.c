@@ -76,19 +76,21 @@ static enum pare_status make_factor(struct measuring *m, const struct pare_gram 
     return pare_factor_init(&m->factor, gram, gram->K, &options, &m->scratch, m->w->err);
 }
 
-/* Without a solver: the nearest codes in grids that were searched for (as in
- * quantize_tensors.c), or of a type without any. */
-static enum pare_status search_grids(struct measuring *m,
-                                     const struct pare_scheme_item *item,
-                                     const struct pare_quant_rows *rows)
+/* Without a solver, as quantize_tensors.c stores it. */
+static enum pare_status round_plainly(struct measuring *m,
+                                      const struct pare_scheme_item *item,
+                                      const struct pare_quant_rows *rows)
 {
     const struct pare_target target = {
         item->grid.bits ? PARE_TARGET_GROUPS : PARE_TARGET_TYPE, item->grid, item->type};
     const struct pare_nearest nearest = pare_nearest_defaults(&target, NULL);
     struct pare_quant_error error = {0};
-    if (!item->grid.bits && pare_dtype_info(item->type)->block == 1)
+    if (quantize_is_searched(m->w, item))
+        return pare_nearest_round(&nearest, rows, m->Q, NULL, &error, m->w->err);
+    if (!item->grid.bits)
         return pare_rtn_round(item->type, rows->W, rows->N, rows->K, m->Q, m->w->err);
-    return pare_nearest_round(&nearest, rows, m->Q, NULL, &error, m->w->err);
+    pare_grid_round(&item->grid, rows->W, rows->N, rows->K, m->Q);
+    return PARE_OK;
 }
 
 /* W becomes Q as the item stores it; gram NULL: there is none. */
@@ -103,7 +105,7 @@ static enum pare_status round_to(struct measuring *m, const struct pare_scheme_i
     }
     const struct pare_quant_rows rows = {m->W, N, K, 0};
     if (!gram || !target_of(m, item, i, &target))
-        return search_grids(m, item, &rows);
+        return round_plainly(m, item, &rows);
     struct pare_gptq_options options = pare_gptq_defaults(&target);
     struct pare_gptq_report report = {0};
     PARE_TRY(make_factor(m, gram, &target));

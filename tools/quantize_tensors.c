@@ -100,9 +100,9 @@ static enum pare_status take_mean(const struct quantize_work *w,
 
 /* Whether a matrix that no solver is for gets searched grids all the same: where there is
  * a solver, embeddings of up to 3 bits do; with 4 it did not help (docs/RESULTS.md). */
-static int is_searched(const struct quantize_work *w, size_t i)
+int quantize_is_searched(const struct quantize_work *w,
+                         const struct pare_scheme_item *item)
 {
-    const struct pare_scheme_item *item = &w->items[i];
     return w->solved && !w->rounds && !w->fake && item->grid.bits && item->grid.bits <= 3;
 }
 
@@ -140,7 +140,7 @@ static enum pare_status quantize_slice(struct quantize_work *w, size_t i,
     enum pare_status status;
     if (learned)
         status = pare_learned_store(learned, &slice, &codes, &w->errors[i], w->err);
-    else if (is_searched(w, i))
+    else if (quantize_is_searched(w, &w->items[i]))
         status = search_slice(w, i, &target, &slice, &codes);
     else if (grid->bits)
         status = pare_grid_store(grid, &slice, &codes, &w->errors[i], w->err);
