@@ -57,11 +57,24 @@ static int has_avx512(void)
            __builtin_cpu_supports("avx512vl");
 }
 
+static void fill_avx512(struct pare_kernels *table)
+{
+    *table = pare_rows_avx512;
+    table->gemm_f32 = pare_gemm_f32_avx512;
+    int vnni = __builtin_cpu_supports("avx512vnni");
+    table->gemm_u8s8 = vnni ? pare_gemm_u8s8_avx512vnni : pare_gemm_u8s8_avx2;
+    table->gemm_grouped = vnni ? pare_gemm_grouped_avx512vnni : pare_gemm_grouped_avx2;
+    table->gemm_bf16 = pare_gemm_bf16_avx2;
+    table->pack = pare_pack_avx512;
+    table->pack_copy = pare_pack_copy_avx512;
+}
+
 #ifndef ARCH_REQ_XCOMP_PERM /* headers before Linux 5.16 */
 #define ARCH_REQ_XCOMP_PERM 0x1023
 #endif
 #define CPUID_7_EDX_AMX_BF16 (1u << 22)
 #define CPUID_7_EDX_AMX_TILE (1u << 24)
+#define CPUID_7_EDX_AMX_INT8 (1u << 25)
 #define CPUID_7_1_EAX_AVX512_BF16 (1u << 5)
 #define XCR0_TILES (3u << 17)
 #define TILE_DATA 18
@@ -69,9 +82,11 @@ static int has_avx512(void)
 /* The tile registers are large, so Linux wants to be asked before a process uses them. */
 static int has_amx(void)
 {
+    const unsigned amx =
+        CPUID_7_EDX_AMX_BF16 | CPUID_7_EDX_AMX_TILE | CPUID_7_EDX_AMX_INT8;
     unsigned eax, ebx, ecx, edx, states, high;
-    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) ||
-        !(edx & CPUID_7_EDX_AMX_BF16) || !(edx & CPUID_7_EDX_AMX_TILE) ||
+    if (!has_avx512() || !__builtin_cpu_supports("avx512vnni") ||
+        !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx & amx) != amx ||
         !__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) ||
         !(eax & CPUID_7_1_EAX_AVX512_BF16))
         return 0;
@@ -81,16 +96,11 @@ static int has_amx(void)
            syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
 }
 
-static void fill_avx512(struct pare_kernels *table)
+static void fill_amx(struct pare_kernels *table)
 {
-    *table = pare_rows_avx512;
-    table->gemm_f32 = pare_gemm_f32_avx512;
-    int vnni = __builtin_cpu_supports("avx512vnni");
-    table->gemm_u8s8 = vnni ? pare_gemm_u8s8_avx512vnni : pare_gemm_u8s8_avx2;
-    table->gemm_grouped = vnni ? pare_gemm_grouped_avx512vnni : pare_gemm_grouped_avx2;
-    table->gemm_bf16 = has_amx() ? pare_gemm_bf16_amx : pare_gemm_bf16_avx2;
-    table->pack = pare_pack_avx512;
-    table->pack_copy = pare_pack_copy_avx512;
+    fill_avx512(table);
+    table->gemm_u8s8 = pare_gemm_u8s8_amx;
+    table->gemm_bf16 = pare_gemm_bf16_amx;
 }
 #endif
 
@@ -130,6 +140,7 @@ static struct tier {
 #if defined(__x86_64__)
     {.name = "avx2", .available = has_avx2, .fill = fill_avx2},
     {.name = "avx512", .available = has_avx512, .fill = fill_avx512},
+    {.name = "amx", .available = has_amx, .fill = fill_amx},
 #endif
 #if defined(__aarch64__)
     {.name = "neon", .available = always, .fill = fill_neon},

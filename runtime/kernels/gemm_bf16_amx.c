@@ -12,11 +12,12 @@
 
 #include <immintrin.h>
 
+#include "runtime/kernels/amx.h"
 #include "runtime/kernels/tiers.h"
 #include "runtime/kernels/tile.h"
 
 #define GROUP PARE_BF16_GROUP
-#define SIDE 16 /* rows of a register, and columns */
+#define SIDE AMX_SIDE
 #define MR (2 * SIDE)
 #define NR (2 * SIDE)
 #define REGISTER_BYTES 1024
@@ -160,27 +161,7 @@ static void pack_b(void *out, const float *x, size_t row, size_t column, size_t 
     pack(out, x, row, column, n, kc, 0);
 }
 
-/* Written out because compilers' own functions do not say that they read memory. */
-#define TILE_LOAD(tile, from, stride)                                                    \
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile ::"r"(from),                     \
-                     "r"((size_t)(stride))                                               \
-                     : "memory")
-#define TILE_STORE(tile, to, stride)                                                     \
-    __asm__ volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(to),                   \
-                     "r"((size_t)(stride))                                               \
-                     : "memory")
-#define TILE_ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile ::: "memory")
-/* sum += a b */
-#define TILE_PRODUCT(sum, a, b)                                                          \
-    __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #sum ::: "memory")
-
-struct tile_shapes {
-    unsigned char palette, start, reserved[14];
-    uint16_t row_bytes[16];
-    unsigned char rows[16];
-};
-
-static const struct tile_shapes shapes = {
+static const struct amx_shapes shapes = {
     .palette = 1,
     .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
     .rows = {16, 16, 16, 16, 16, 16, 16, 16},
@@ -194,10 +175,10 @@ static void both_halves(size_t groups, const char *a, const char *b)
         TILE_LOAD(6, b, 64);
         TILE_LOAD(7, b + REGISTER_BYTES, 64);
         TILE_LOAD(5, a + REGISTER_BYTES, 64);
-        TILE_PRODUCT(0, 4, 6);
-        TILE_PRODUCT(1, 4, 7);
-        TILE_PRODUCT(2, 5, 6);
-        TILE_PRODUCT(3, 5, 7);
+        TILE_PRODUCT(bf16ps, 0, 4, 6);
+        TILE_PRODUCT(bf16ps, 1, 4, 7);
+        TILE_PRODUCT(bf16ps, 2, 5, 6);
+        TILE_PRODUCT(bf16ps, 3, 5, 7);
     }
 }
 
@@ -208,8 +189,8 @@ static void upper_half(size_t groups, const char *a, const char *b)
         TILE_LOAD(4, a, 64);
         TILE_LOAD(6, b, 64);
         TILE_LOAD(7, b + REGISTER_BYTES, 64);
-        TILE_PRODUCT(0, 4, 6);
-        TILE_PRODUCT(1, 4, 7);
+        TILE_PRODUCT(bf16ps, 0, 4, 6);
+        TILE_PRODUCT(bf16ps, 1, 4, 7);
     }
 }
 
@@ -255,11 +236,11 @@ static void run(size_t kc, const void *a, const void *b, float *c, size_t ldc, s
 {
     const size_t groups = (kc + GROUP - 1) / GROUP;
     const char *tile = a;
-    __asm__ volatile("ldtilecfg %0" ::"m"(shapes));
+    AMX_SHAPES(shapes);
     for (size_t i = 0; i < m; i += MR, tile += groups * GROUP_BYTES)
         run_tile(groups, tile, b, c + i * ldc, ldc, m - i < MR ? m - i : MR, n,
                  accumulate);
-    __asm__ volatile("tilerelease" ::: "memory");
+    AMX_RELEASE();
 }
 
 const struct pare_gemm_bf16 pare_gemm_bf16_amx = {.name = "bf16_32x32_amx",

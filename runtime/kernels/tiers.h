@@ -27,6 +27,7 @@ void pare_pack_copy_avx2(void *out, size_t width, const void *in, size_t stride,
                          size_t columns, size_t n);
 extern const struct pare_kernels pare_rows_avx512;
 extern const struct pare_gemm_f32 pare_gemm_f32_avx512;
+extern const struct pare_gemm_u8s8 pare_gemm_u8s8_amx;
 extern const struct pare_gemm_u8s8 pare_gemm_u8s8_avx512vnni;
 extern const struct pare_gemm_bf16 pare_gemm_bf16_amx;
 extern const struct pare_gemm_grouped pare_gemm_grouped_avx512vnni;

@@ -76,8 +76,8 @@ static void peak_select(const char *tier)
 {
     (void)tier;
 #if defined(__x86_64__)
-    if (!strcmp(tier, "avx2") || !strcmp(tier, "avx512")) {
-        int is_512 = !strcmp(tier, "avx512");
+    const int is_512 = !strcmp(tier, "avx512") || !strcmp(tier, "amx");
+    if (!strcmp(tier, "avx2") || is_512) {
         peak_f32_work = is_512 ? peak_f32_avx512 : peak_f32_avx2;
         peak_int8_work = is_512 && __builtin_cpu_supports("avx512vnni") ? peak_int8_avx512
                                                                         : peak_int8_avx2;
