@@ -17,7 +17,6 @@
 #define NR (2 * SIDE)
 #define STEP 16         /* groups of a register */
 #define HALF (4 * SIDE) /* bytes of a panel's group */
-#define LINE 64
 
 static void pack_a_amx(void *out, const uint8_t *rows, size_t stride, int m,
                        size_t groups)
@@ -46,16 +45,7 @@ struct block {
     const uint8_t *a;
     const int8_t *b;
     size_t stride; /* bytes of a row of A */
-    const char *ahead;
-    size_t ahead_step; /* bytes for each register's groups */
 };
-
-ALWAYS_INLINE void look_ahead(struct block *k)
-{
-    for (size_t i = 0; i < k->ahead_step; i += LINE)
-        __builtin_prefetch(k->ahead + i, 0, 2);
-    k->ahead += k->ahead_step;
-}
 
 /* `steps` registers' groups on, with two registers of A, or one. */
 ALWAYS_INLINE void multiply(struct block *k, size_t steps, int two)
@@ -66,7 +56,6 @@ ALWAYS_INLINE void multiply(struct block *k, size_t steps, int two)
         TILE_LOAD(7, k->b + HALF, 2 * HALF);
         if (two)
             TILE_LOAD(5, k->a + SIDE * k->stride, k->stride);
-        look_ahead(k);
         TILE_PRODUCT(busd, 0, 4, 6);
         TILE_PRODUCT(busd, 1, 4, 7);
         if (two) {
@@ -110,21 +99,22 @@ static void store_sums(int32_t *acc, size_t ldacc, int two)
 
 /* Up to 32 rows; the registers have the shapes of m rows and whole steps. What is left
  * of k behind the last whole step changes the shapes. */
-static void run_block(struct block k, size_t groups, int32_t *acc, size_t ldacc, size_t m)
+static void run_block(struct block *k, size_t groups, int32_t *acc, size_t ldacc,
+                      size_t m)
 {
     const int two = m > SIDE;
     clear_sums();
     if (two)
-        multiply(&k, groups / STEP, 1);
+        multiply(k, groups / STEP, 1);
     else
-        multiply(&k, groups / STEP, 0);
+        multiply(k, groups / STEP, 0);
     store_sums(acc, ldacc, two);
     if (groups % STEP == 0)
         return;
     const struct amx_shapes rest = shapes_of(m, groups % STEP);
     AMX_SHAPES(rest);
     load_sums(acc, ldacc, two);
-    multiply(&k, 1, two);
+    multiply(k, 1, two);
     store_sums(acc, ldacc, two);
 }
 
@@ -132,8 +122,9 @@ static void gemm_u8s8_64x32_amx(size_t groups, const void *a, const int8_t *b,
                                 int32_t *acc, size_t ldacc, int m,
                                 struct pare_ahead ahead)
 {
+    (void)ahead; /* CPUs see a stream in the loads of B, and asking costs time */
     const size_t rows = (size_t)m;
-    struct block k = {a, b, 4 * groups, ahead.next, ahead.step * STEP};
+    struct block k = {a, b, 4 * groups};
     size_t shaped = 0;
     for (size_t i = 0; i < rows; i += 2 * SIDE) {
         const size_t some = rows - i < 2 * SIDE ? rows - i : 2 * SIDE;
@@ -143,8 +134,8 @@ static void gemm_u8s8_64x32_amx(size_t groups, const void *a, const int8_t *b,
             shaped = some;
         }
         k.a = (const uint8_t *)a + i * k.stride;
-        run_block(k, groups, acc + i * ldacc, ldacc, some);
-        k.ahead_step = 0; /* it has been asked for */
+        k.b = b;
+        run_block(&k, groups, acc + i * ldacc, ldacc, some);
     }
     AMX_RELEASE();
 }
