@@ -202,7 +202,7 @@ Test(stats, know_integers_and_wide_floats)
         cr_assert_eq(stats.nonfinite, 0);
     }
     const struct pare_tensor coded = {
-        .type = PARE_Q4_K, .n_dims = 1, .shape = {256}, .bytes = 144, .data = values};
+        .type = PARE_IQ2_XXS, .n_dims = 1, .shape = {256}, .bytes = 66, .data = values};
     cr_assert_eq(pare_tensor_stats(&coded, &stats, NULL), PARE_OK);
     cr_assert(!stats.known);
     const struct pare_tensor empty = {.type = PARE_F32, .n_dims = 1, .shape = {0}};
