@@ -118,6 +118,7 @@ static enum pare_status prepare(const struct pare_choices *items, size_t n,
     PARE_TRY(pare_arena_alloc(arena, &s->items, n, sizeof *s->items, err));
     PARE_TRY(pare_arena_alloc(arena, &s->at, n, sizeof *s->at, err));
     PARE_TRY(pare_arena_alloc(arena, &s->best, n, sizeof *s->best, err));
+    memset(s->best, 0, n * sizeof *s->best);
     for (size_t i = 0; i < n; i++) {
         PARE_TRY(make_frontier(&items[i], &s->items[i], arena, err));
         most += s->items[i].count;

@@ -132,7 +132,7 @@ static int is_so(const struct pare_weight *now, const struct pare_scheme_item *i
 {
     const struct pare_grid *grid = &item->grid;
     if (now->type != item->type || now->groups.bits != grid->bits ||
-        (grid->bf16 && !is_plain_float(now->type)))
+        (grid->bf16 && (grid->bits || pare_dtype_info(now->type)->block > 1)))
         return 0;
     return !grid->bits || (now->groups.size == pare_grid_group(grid, now->K) &&
                            (now->groups.zero != NULL) == grid->asymmetric);
@@ -146,6 +146,10 @@ static enum pare_status check_rows(const struct pare_slot *slot,
     if (item->grid.bits)
         return pare_grid_check(&item->grid, (size_t)slot->shape[1], err);
     const uint32_t block = pare_dtype_info(item->type)->block;
+    if (item->type == PARE_I8 && slot->shape[1] > PARE_I8_MOST)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "rows of %llu are too long for int8, which takes %d",
+                         (unsigned long long)slot->shape[1], PARE_I8_MOST);
     if (slot->shape[1] % block == 0)
         return PARE_OK;
     return pare_fail(
@@ -190,6 +194,7 @@ static enum pare_status decide_matrix(const struct pare_slot *slot,
                                       struct pare_error *err)
 {
     char form[PARE_FORM_SIZE];
+    struct pare_error reason;
     item->scheme = by_role(slot, options);
     for (size_t r = 0; r < options->n_rules; r++)
         if (!fnmatch(options->rules[r].glob, slot->name, 0))
@@ -202,18 +207,25 @@ static enum pare_status decide_matrix(const struct pare_slot *slot,
         item->scheme = PARE_SCHEME_KEEP;
         return PARE_OK;
     }
+    struct pare_scheme_item fallen = *item;
+    if (!options->strict && check_rows(slot, item, &reason) != PARE_OK) {
+        fall_back(slot, now, &fallen);
+        if (fallen.scheme != PARE_SCHEME_KEEP && is_so(now, &fallen)) {
+            item->scheme = PARE_SCHEME_KEEP;
+            return PARE_OK;
+        }
+    }
     if (!is_plain_float(now->type))
         return pare_fail(err, PARE_ERR_USAGE,
                          "tensor %s is %s already: start from the container before its "
                          "quantisation, or --skip it",
                          slot->name, pare_weight_form(now, form));
-    struct pare_error reason;
     if (check_rows(slot, item, &reason) == PARE_OK)
         return PARE_OK;
     if (options->strict)
         return pare_fail(err, PARE_ERR_USAGE, "tensor %s: %s", slot->name,
                          reason.message);
-    fall_back(slot, now, item);
+    *item = fallen;
     return PARE_OK;
 }
 

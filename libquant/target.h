@@ -1,6 +1,6 @@
 /* Stored forms that a solver can fill: weights that share a scale and an offset, a code
  * each, Q = scale q + offset. The solver chooses codes and scales; what is stored decodes
- * to the same floats, bit for bit.
+ * to equal floats (a zero may have another sign).
  */
 #ifndef PARE_LIBQUANT_TARGET_H
 #define PARE_LIBQUANT_TARGET_H

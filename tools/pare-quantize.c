@@ -141,7 +141,8 @@ static enum pare_status identify(const struct quantize_work *w, const char *sha2
     if (!text)
         return pare_fail_memory(w->err, sizeof(cJSON));
     const char *const parts[] = {PARE_VERSION, sha256, text,
-                                 reports[w->o->json || w->cli->verbose]};
+                                 reports[w->o->json || w->cli->verbose],
+                                 w->o->format.strict ? "strict" : ""};
     struct pare_sha256 sha;
     pare_sha256_init(&sha);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -162,7 +163,7 @@ static enum pare_status write_container(struct quantize_work *w, const char *sha
     PARE_TRY_OUT(make_meta(w, sha256, &meta));
     PARE_TRY_OUT(identify(w, sha256, identity));
     PARE_TRY_OUT(pare_gguf_writer_open(w->cli->output, &meta, &writer, w->err));
-    if (w->calibration.samples)
+    if (w->calibration.samples && !w->trial)
         PARE_TRY_OUT(quantize_resume_open(w, identity));
     status = quantize_tensors(w, writer);
     if (status != PARE_OK) {
@@ -304,10 +305,34 @@ static enum pare_status make(struct quantize_work *w, const char *path)
     return status;
 }
 
+/* What is written goes over nothing that is read, and the report not over the container.
+ */
+static enum pare_status refuse_outputs(const struct quantize_work *w)
+{
+    const char *const inputs[] = {w->o->calibration.file, w->o->search_on};
+    const char *const outputs[] = {w->cli->output, w->o->json};
+    for (size_t o = 0; o < 2; o++) {
+        if (!outputs[o])
+            continue;
+        PARE_TRY(pare_ckpt_refuse_output(w->stored.ckpt, outputs[o], w->err));
+        for (size_t i = 0; i < 2; i++)
+            if (inputs[i])
+                PARE_TRY(pare_refuse_same_file(inputs[i], outputs[o], w->err));
+    }
+    if (!outputs[0] || !outputs[1])
+        return PARE_OK;
+    if (!strcmp(outputs[0], outputs[1]))
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "%s: the container and its report need files of their own",
+                         outputs[0]);
+    return pare_refuse_same_file(outputs[0], outputs[1], w->err);
+}
+
 static enum pare_status quantize(struct quantize_work *w)
 {
     char sha256[65];
     PARE_TRY(decide(w));
+    PARE_TRY(refuse_outputs(w));
     PARE_TRY(quantize_prepare(w));
     PARE_TRY(pare_ckpt_sha256(w->stored.ckpt, sha256, w->err));
     memcpy(w->sha256, sha256, sizeof sha256);
@@ -316,7 +341,6 @@ static enum pare_status quantize(struct quantize_work *w)
         print_plan(w);
         return w->calibration.samples ? quantize_costs(w) : PARE_OK;
     }
-    PARE_TRY(pare_ckpt_refuse_output(w->stored.ckpt, w->cli->output, w->err));
     tell_fallbacks(w);
     PARE_TRY(make(w, w->cli->output));
     if (w->o->json)
@@ -345,6 +369,14 @@ static enum pare_status check_budget(const struct quantize_options *o,
         return pare_fail(err, PARE_ERR_USAGE,
                          "--candidates is for --target-size, --target-ratio, --max-drop "
                          "and --max-kl");
+    uint64_t size;
+    if (o->target_size)
+        PARE_TRY(parse_size("target-size", o->target_size, &size, err));
+    if (kinds && o->max_ram)
+        return pare_fail(
+            err, PARE_ERR_USAGE,
+            "choosing formats takes the whole model in F32: --max-ram is for "
+            "runs with a --scheme");
     if (o->dry_run && quantize_has_search(o))
         return pare_fail(
             err, PARE_ERR_USAGE,
@@ -460,7 +492,8 @@ int main(int argc, char **argv)
             "compute. Embeddings are rounded, those of 2 and 3 bits with the scales that "
             "suit them best. Inputs that were always zero, more damping and "
             "moments of no use are counted in the report of --json, and errors with "
-            "--strict. What a run that was stopped has done is in OUTPUT.partial, and the "
+            "--strict. What a run that was stopped has done is in OUTPUT.partial, and "
+            "the "
             "same command goes on from there.\n\n"
             "Norms and biases stay f32, and so do the classifier and the token types, "
             "which are small, unless the scheme is f16 or bf16.",

@@ -72,6 +72,7 @@ struct quantize_work {
     char partial[4096];           /* its path */
     int finished, saved; /* parts that an earlier run left; whether this one added any */
     int rounds;          /* the solver rounds, calibrated or not */
+    int trial;           /* of a search: begun anew when it was stopped */
     /* What is decided about the inputs of slot i, and of those that slot i makes; NULL:
      * nothing. */
     struct quantize_site **sites, **makers;

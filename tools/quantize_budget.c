@@ -1,5 +1,6 @@
 /* The forms of a file of a given size: see quantize_budget.h. */
 #include "tools/quantize_budget.h"
+#include "runtime/model/walk.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -86,6 +87,22 @@ static enum pare_status list_candidates(struct quantize_work *w,
 
 /* --- Bytes -------------------------------------------------------------------------- */
 
+/* What may be stored of inputs: factors and a range for each site. */
+static uint64_t inputs_bytes(const struct quantize_work *w)
+{
+    const struct pare_config *config = &w->stored.config;
+    uint64_t bytes = 0;
+    if (!input_options_any(&w->o->inputs))
+        return 0;
+    for (int part = 0; part <= (int)config->layers; part++) {
+        struct pare_walk_site sites[PARE_WALK_SITES];
+        const int n = pare_walk_sites(config, &w->stored.plan, part, sites);
+        for (int i = 0; i < n; i++)
+            bytes += sites[i].K * sizeof(float) + 2 * sizeof(float) + 2 * NAMES_BYTES;
+    }
+    return bytes;
+}
+
 /* What the file has besides the data of its tensors, at most. */
 static uint64_t overhead(const struct quantize_work *w)
 {
@@ -93,7 +110,7 @@ static uint64_t overhead(const struct quantize_work *w)
     uint64_t data = 0;
     for (size_t i = 0; i < ckpt->n_tensors; i++)
         data += ckpt->tensors[i].bytes;
-    return ckpt->bytes - data + HISTORY_BYTES;
+    return ckpt->bytes - data + HISTORY_BYTES + inputs_bytes(w);
 }
 
 static enum pare_status target_bytes(const struct quantize_work *w, uint64_t *target)
@@ -239,6 +256,8 @@ enum pare_status quantize_budget(struct quantize_work *w, budget_make_fn *make)
                          "formats are chosen by what they cost on text: --calibration "
                          "FILE is needed");
     PARE_TRY_OUT(list_candidates(w, &c));
+    for (size_t i = 0; i < w->stored.plan.count; i++)
+        w->items[i] = c.items[0][i]; /* what is the same in all candidates stays so */
     PARE_TRY_OUT(pare_arena_alloc(&arena, &loss, w->stored.plan.count * c.count,
                                   sizeof *loss, w->err));
     PARE_TRY_OUT(budget_measure(w, &c, loss));

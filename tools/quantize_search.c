@@ -107,7 +107,10 @@ static enum pare_status try_point(struct quantize_work *w, const struct referenc
         return pare_fail(w->err, PARE_ERR_USAGE, "%s: the path is too long",
                          w->cli->output);
     PARE_TRY(search->take(search->context, search->curve->points[point].bytes));
-    PARE_TRY(search->make(w, path));
+    w->trial = 1;
+    const enum pare_status made = search->make(w, path);
+    w->trial = 0;
+    PARE_TRY(made);
     const enum pare_status status = measure(w, r, path, good);
     unlink(path);
     return status;

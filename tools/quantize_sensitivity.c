@@ -1,4 +1,5 @@
 /* What each matrix would cost in each format: see quantize_budget.h. */
+#include <math.h>
 #include <string.h>
 
 #include "libquant/loss.h"
@@ -10,7 +11,8 @@
 
 #define PROBED_TOKENS 6000 /* of the text, about, for each matrix */
 
-#define FINE 5e-4 /* a cost below which finer formats need no probe */
+#define NO_MODEL 1e30 /* the cost of outputs that are no numbers */
+#define FINE 5e-4     /* a cost below which finer formats need no probe */
 
 struct probe;
 
@@ -43,7 +45,7 @@ int budget_is_open(const struct quantize_work *w, const struct budget_candidates
     if (!pare_slot_is_matrix(&w->stored.plan.slots[i]))
         return 0;
     for (size_t k = 1; k < c->count; k++)
-        open |= c->items[k][i].bytes != c->items[0][i].bytes;
+        open |= strcmp(c->items[k][i].form, c->items[0][i].form) != 0;
     return open;
 }
 
@@ -342,7 +344,7 @@ static enum pare_status run(struct probe *p, double *loss)
         all += rows;
     }
     if (loss)
-        *loss = all && sum > 0 ? sum / (double)all : 0;
+        *loss = !isfinite(sum) ? NO_MODEL : all && sum > 0 ? sum / (double)all : 0;
     return PARE_OK;
 }
 

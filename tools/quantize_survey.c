@@ -225,6 +225,7 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
         PARE_TRY(
             pare_arena_alloc(&s->scratch, &W, matrices.N[i], site->K * sizeof *W, err));
         PARE_TRY(pare_tensor_decode(s->w->stored.tensors[slot], W, err));
+        quantize_release(s->w, slot);
         matrices.W[i] = W;
         if (!quantize_target(s->w, slot, &matrices.targets[i]))
             return pare_fail(err, PARE_ERR_INTERNAL, "no solver for slot %zu", slot);
@@ -284,6 +285,19 @@ void quantize_survey_costs(const struct quantize_work *w, uint64_t *bytes,
     }
 }
 
+/* Ranges that were asked for are somewhere. */
+static enum pare_status check_static(const struct quantize_work *w)
+{
+    if (!w->o->inputs.is_static)
+        return PARE_OK;
+    for (size_t i = 0; i < w->stored.plan.count; i++)
+        if (w->sites[i] && w->sites[i]->is_static)
+            return PARE_OK;
+    return pare_fail(w->err, PARE_ERR_USAGE,
+                     "--activations static is for inputs that only int8 matrices read, "
+                     "and there are none");
+}
+
 enum pare_status quantize_survey(struct quantize_work *w)
 {
     const struct input_options *o = &w->o->inputs;
@@ -310,7 +324,9 @@ enum pare_status quantize_survey(struct quantize_work *w)
         pare_arena_alloc(&w->stored.arena, &w->makers, count, sizeof *w->makers, w->err));
     memset(w->sites, 0, count * sizeof *w->sites);
     memset(w->makers, 0, count * sizeof *w->makers);
-    const enum pare_status status = pare_walk_run(&walk, &visitor, w->err);
+    enum pare_status status = pare_walk_run(&walk, &visitor, w->err);
+    if (status == PARE_OK)
+        status = check_static(w);
     for (int i = 0; i < PARE_SITES; i++)
         pare_inputs_free(&s.inputs[i]);
     pare_arena_free(&s.scratch);

@@ -137,6 +137,11 @@ static enum pare_status check_weight(const struct pare_weight *weight, size_t K,
         return pare_fail(err, PARE_ERR_USAGE,
                          "a row of %zu inputs is not a multiple of the %u of type %s", K,
                          info->block, info->name);
+    if (weight->type == PARE_I8 && !weight->groups.bits && K > PARE_I8_MOST)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "a row of %zu inputs is too long for I8: its sums are exact up "
+                         "to %d; store it in groups",
+                         K, PARE_I8_MOST);
     if (live && weight->type != PARE_F32)
         return pare_fail(err, PARE_ERR_USAGE,
                          "a linear layer in training needs F32 weights, found %s",

@@ -81,6 +81,10 @@ struct pare_input_grid {
 /* The same rounding as that of a token with this range (pare_kernels.quantize_u8). */
 struct pare_input_grid pare_input_grid_of(float low, float high);
 
+/* Inputs that a row of I8 with one scale can have: 255 * 128 * 65536 < 2^31, so that no
+ * sum overflows. */
+#define PARE_I8_MOST 65536
+
 #define PARE_LINEAR_PARTS 3 /* query, key and value as one product */
 
 struct pare_linear {

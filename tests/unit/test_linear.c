@@ -318,6 +318,40 @@ Test(linear, what_makes_no_sense_is_refused)
     pare_arena_free(&arena);
 }
 
+Test(linear, the_longest_rows_of_bytes_do_not_overflow)
+{
+    struct pare_arena arena = {0};
+    struct pare_error err;
+    const size_t K = PARE_I8_MOST;
+    int8_t *codes = malloc(2 * (K + 1));
+    float *x = malloc((K + 1) * sizeof *x), scale[2] = {1, 1}, y[2];
+    for (size_t k = 0; k <= K; k++) {
+        x[k] = 1; /* the largest code */
+        codes[k] = -128;
+    }
+    memset(codes + K, 127, K);
+    struct pare_weight w = {
+        .type = PARE_I8, .N = 2, .K = K, .data = codes, .scale = scale};
+    for (int t = 0; pare_cpu_tier(t); t++) {
+        struct pare_linear linear;
+        cr_assert_eq(pare_cpu_select(pare_cpu_tier(t), &err), PARE_OK);
+        cr_assert_eq(pare_linear_init(&linear, &w, 1, NULL, 0, &arena, &err), PARE_OK);
+        cr_assert_eq(
+            pare_linear_forward(&linear, x, 1, y, PARE_ACT_NONE, NULL, &arena, &err),
+            PARE_OK);
+        cr_expect_float_eq(y[0], -128.0 * (double)K, 4, "%s: %g", pare_cpu_tier(t), y[0]);
+        cr_expect_float_eq(y[1], 127.0 * (double)K, 4, "%s: %g", pare_cpu_tier(t), y[1]);
+    }
+    w.N = 1;
+    w.K = K + 1;
+    struct pare_linear linear;
+    cr_expect_eq(pare_linear_init(&linear, &w, 1, NULL, 0, &arena, &err), PARE_ERR_USAGE);
+    cr_expect(strstr(err.message, "65537") && strstr(err.message, "65536"));
+    pare_arena_free(&arena);
+    free(codes);
+    free(x);
+}
+
 Test(linear, a_row_with_a_nan_gives_nan_and_no_other_row_does)
 {
     struct layer l = layer_new(PARE_I8, 20, 40, 1);

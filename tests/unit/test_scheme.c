@@ -125,6 +125,13 @@ Test(scheme, rows_that_do_not_fill_superblocks_get_blocks_of_about_as_many_bits)
                      pare_scheme_type(schemes[i], PARE_F32));
         cr_expect(!item(&f, "blk.0.ffn_down.weight")->fallback);
         cr_expect_eq(item(&odd, "blk.0.ffn_up.weight")->type, PARE_F16);
+        /* Once more, what is so already stays. */
+        for (size_t s = 0; s < f.plan.count; s++)
+            f.now[s].type =
+                f.items[s].scheme == PARE_SCHEME_KEEP ? f.now[s].type : f.items[s].type;
+        decide(&f, &options);
+        cr_expect_eq(item(&f, "blk.0.ffn_up.weight")->scheme, PARE_SCHEME_KEEP);
+        cr_expect_eq(item(&f, "blk.0.ffn_down.weight")->scheme, PARE_SCHEME_KEEP);
         pare_arena_free(&f.arena);
         pare_arena_free(&odd.arena);
     }
@@ -172,6 +179,9 @@ Test(scheme, what_is_quantised_already_is_kept_or_refused)
     decide(&f, &options);
     cr_assert_eq(item(&f, "blk.0.attn_q.weight")->scheme, PARE_SCHEME_KEEP);
     cr_assert_eq(item(&f, "token_embd.weight")->scheme, PARE_SCHEME_INT8);
+    options.bf16 = 1; /* its scales are F32 */
+    decide(&f, &options);
+    cr_assert_eq(item(&f, "blk.0.attn_q.weight")->scheme, PARE_SCHEME_KEEP);
     options = pare_scheme_defaults(PARE_SCHEME_Q4_1);
     struct pare_error err = {""};
     cr_assert_eq(pare_scheme_decide(&f.plan, f.now, &options, f.items, &err),
