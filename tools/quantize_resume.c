@@ -142,6 +142,8 @@ enum pare_status quantize_resume_save(struct quantize_work *w, int part,
     void *data[4];
     size_t bytes[4];
     uint64_t total = sizeof number;
+    if (!w->journal)
+        return PARE_OK; /* a trial */
     for (size_t i = 0; i < w->stored.plan.count; i++)
         if (is_kept_here(w, i, part))
             total += forms[i].data_bytes + forms[i].scale_bytes + forms[i].zero_bytes +

@@ -49,6 +49,20 @@ check 0 "BF16" pare-inspect r.gguf -t 'token_embd.weight'
 pare-inspect r.gguf | grep -qE 'int[2-6]/' && fail "a format that is no candidate"
 check 0 "the file has " quantize --target-ratio 0.9 --plan
 
+# What all candidates make the same of has their form; equal sizes are a choice too.
+check 0 "" quantize -q --candidates q5_k,q6_k --target-size 99kB -o same.gguf
+pare-inspect same.gguf | grep -qE 'int[2-6]/' && fail "groups where every candidate has blocks"
+check 0 "" quantize -q --candidates f16,bf16 --target-size 99kB -o half.gguf
+check 0 "F16" pare-inspect half.gguf -t "blk.0.ffn_up.weight"
+# Factors of inputs count.
+check 0 "" quantize -q --candidates int8,q4_0 --embeddings int8 --smooth 0.5 -o large.gguf \
+    --target-size 99kB
+for limit in $(seq $(($(size large.gguf) - 4000)) 500 $(size large.gguf)); do
+    quantize -q --candidates int8,q4_0 --embeddings int8 --smooth 0.5 -o less.gguf \
+        --target-size "$limit" 2>/dev/null || continue
+    [ "$(size less.gguf)" -le "$limit" ] || fail "$(size less.gguf) bytes with factors, more than $limit"
+done
+
 # The smallest that is good enough: it is, and what is allowed decides how small.
 {
     printf 'sentence\tlabel\n'
@@ -83,6 +97,7 @@ check 2 "choose the scheme: --scheme and they exclude each other" \
     quantize -s int4 --target-size 40kB -o x.gguf
 check 2 "exclude each other" \
     quantize --target-ratio 0.5 --target-size 40kB -o x.gguf
+check 2 "runs with a --scheme" quantize --target-size 40kB --max-ram 1GB -o x.gguf
 check 2 '--target-size "40 apples": expected a size like' \
     quantize --target-size "40 apples" -o x.gguf
 check 2 "--candidates is for --target-size" quantize -s int4 --candidates int2,int3 -o x.gguf

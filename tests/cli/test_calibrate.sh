@@ -155,4 +155,14 @@ check 0 - pare-convert -q --tokenizer none tiny -o bare.gguf
 check 2 "no tokenizer for the calibration text; convert it with its vocabulary" \
     pare-quantize bare.gguf -s int4 --calibration plain.txt -o x.gguf
 absent x.gguf
+# Nothing that is read is written over, and the report has a file of its own.
+cp tiny.gguf kept.gguf
+cp plain.txt kept.txt
+check 2 "tiny.gguf" pare-quantize tiny.gguf -s int8 -o o.gguf --json tiny.gguf
+check 2 "plain.txt" pare-quantize tiny.gguf -s int8 --calibration plain.txt -o plain.txt
+check 2 "plain.txt" pare-quantize tiny.gguf -s int8 --calibration plain.txt -o o.gguf --json plain.txt
+check 2 "need files of their own" pare-quantize tiny.gguf -s int8 -o o.gguf --json o.gguf
+check 0 - cmp tiny.gguf kept.gguf
+check 0 - cmp plain.txt kept.txt
+absent o.gguf
 finish
