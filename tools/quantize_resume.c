@@ -3,7 +3,7 @@
  * states are computed again, from these codes.
  *
  * A record is a part: u64 its number + 1, then for each of its slots that gets another
- * form the data, scales and zero points, and eight doubles for the report.
+ * form the data, scales and zero points, and nine numbers for the report.
  */
 #include <stdio.h>
 #include <string.h>

@@ -70,9 +70,9 @@ static void finish_row(const struct pare_linear_run *run, int part, const int32_
         run->kernels->activate(run->act, out, out, n);
 }
 
-/* A task goes tile by tile, so that a tile's sums are still in the first cache level when
- * they are finished; the panels of the group are in the second. Meanwhile it asks for the
- * panels of the next group. */
+/* A task goes tile by tile, so that a tile's sums are still in the cache when they are
+ * finished, as are the panels of the group. Meanwhile it asks for the panels of the next
+ * group. */
 static void run_task(const struct pare_linear_run *run, int32_t *acc, size_t number)
 {
     const struct pare_gemm_u8s8 *gemm = &run->kernels->gemm_u8s8;
