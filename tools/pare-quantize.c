@@ -8,6 +8,7 @@
 #include "runtime/model/container.h"
 #include "tools/quantize_budget.h"
 #include "tools/quantize_inputs.h"
+#include "tools/sizes.h"
 
 /* --- What is to be done --- */
 

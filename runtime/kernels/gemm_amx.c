@@ -6,8 +6,6 @@
  * groups of a packed panel, of which it is one half. The sums are exact, so their order
  * is free.
  */
-#include <string.h>
-
 #include "runtime/kernels/amx.h"
 #include "runtime/kernels/tiers.h"
 #include "runtime/kernels/tile.h"
@@ -17,13 +15,6 @@
 #define NR (2 * SIDE)
 #define STEP 16         /* groups of a register */
 #define HALF (4 * SIDE) /* bytes of a panel's group */
-
-static void pack_a_amx(void *out, const uint8_t *rows, size_t stride, int m,
-                       size_t groups)
-{
-    for (size_t i = 0; i < (size_t)m; i++)
-        memcpy((unsigned char *)out + i * groups * 4, rows + i * stride, groups * 4);
-}
 
 /* Registers 0 to 3: the sums, row by row; 4 and 5: A; 6 and 7: B. */
 static struct amx_shapes shapes_of(size_t m, size_t groups)
@@ -145,5 +136,4 @@ const struct pare_gemm_u8s8 pare_gemm_u8s8_amx = {.name = "u8s8_64x32_amx",
                                                   .nr = NR,
                                                   .a_bytes = 1,
                                                   .a_offset = 0,
-                                                  .pack_a = pack_a_amx,
                                                   .run = gemm_u8s8_64x32_amx};

@@ -81,7 +81,8 @@ struct pare_gemm_u8s8 {
      * moves with it, so that the dequantised product is the same. */
     int32_t a_offset;
     /* m rows of `groups` * 4 quantised activations each, `stride` bytes apart, to the
-     * form run wants: m * groups * 4 * a_bytes bytes. */
+     * form run wants: m * groups * 4 * a_bytes bytes. NULL: that form is the rows behind
+     * each other. */
     void (*pack_a)(void *out, const uint8_t *rows, size_t stride, int m, size_t groups);
     /* a: from pack_a, b: [groups][nr][4] packed (zero behind the last k and the last
      * column), acc: m x nr int32 with row stride ldacc, overwritten. */

@@ -10,6 +10,7 @@
 
 /* Fewer activations than this are quantised by the calling thread. */
 #define SMALL_QUANTIZE ((size_t)16 * 1024)
+#define QUANTIZE_ROWS 8 /* of a task */
 
 /* A row of activations in bytes: whole groups of four. */
 static size_t row_stride(const struct pare_linear_run *run)
@@ -32,6 +33,19 @@ static void quantize_row(const struct pare_linear_run *run, size_t row, uint8_t 
         run->kernels->quantize_u8_fixed(q, x, by, linear->K, grid->inverse, grid->zero);
     run->x_scale[row] = finite ? grid->scale : NAN;
     run->x_zero[row] = finite ? grid->zero : 0;
+}
+
+/* Rows that a kernel takes as they are. */
+static void quantize_rows(void *context, size_t begin, size_t end)
+{
+    const struct pare_linear_run *run = context;
+    const size_t K = run->linear->K, stride = row_stride(run);
+    for (size_t row = begin; row < end; row++) {
+        uint8_t *q = (uint8_t *)run->a + row * stride;
+        memset(q + K, 0, stride - K);
+        quantize_row(run, row, q);
+        run->x_zero[row] -= run->kernels->gemm_u8s8.a_offset;
+    }
 }
 
 /* Quantises the rows of a tile and packs them. */
@@ -130,8 +144,11 @@ enum pare_status pare_linear_run_i8(struct pare_linear_run *run,
     PARE_TRY(pare_arena_alloc(scratch, &run->x_scale, run->M, sizeof(float), err));
     PARE_TRY(pare_arena_alloc(scratch, &run->x_zero, run->M, sizeof(int32_t), err));
     const struct pare_cut *cut = &run->cuts[0];
-    size_t tile = run->M * cut->K <= SMALL_QUANTIZE ? cut->tiles : 1;
-    pare_parallel_for_worker(cut->tiles, tile, quantize_tiles, run);
+    const int small = run->M * cut->K <= SMALL_QUANTIZE;
+    if (gemm->pack_a)
+        pare_parallel_for_worker(cut->tiles, small ? cut->tiles : 1, quantize_tiles, run);
+    else
+        pare_parallel_for(run->M, small ? run->M : QUANTIZE_ROWS, quantize_rows, run);
     pare_parallel_for_worker(run->first_task[run->n_parts], 1, run_tasks, run);
     return PARE_OK;
 }

@@ -123,7 +123,10 @@ static void check_u8s8_tile(const struct pare_kernels *k, size_t groups, int m)
         x[i] = extreme(&seed, high, 4);
     for (size_t i = 0; i < groups * nr * 4; i++)
         b[i] = (int8_t)extreme(&seed, wide, 4);
-    gemm->pack_a(ga.data, x, stride, m, groups);
+    if (gemm->pack_a)
+        gemm->pack_a(ga.data, x, stride, m, groups);
+    for (size_t i = 0; !gemm->pack_a && i < rows; i++)
+        memcpy((uint8_t *)ga.data + i * groups * 4, x + i * stride, groups * 4);
     gemm->run(groups, ga.data, b, acc, nr, m, (struct pare_ahead){b, 64});
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < nr; j++) {
