@@ -281,7 +281,9 @@ static enum pare_status find(void *context, const struct pare_slot *slot,
     *weight = (struct pare_weight){.type = PARE_F32,
                                    .N = (size_t)slot->shape[0],
                                    .K = (size_t)slot->shape[1],
-                                   .data = m->Q};
+                                   .data = m->Q,
+                                   .input_scale =
+                                       pare_stored_weight(&m->w->stored, i).input_scale};
     return PARE_OK;
 }
 
