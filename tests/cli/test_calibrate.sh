@@ -3,10 +3,7 @@
 . "$PARE_CLI/tiny_model.sh"
 
 make_tiny
-for i in $(seq 60); do
-    printf 'the film was very w%d w%d good w%d .\n' $((i % 37 + 1)) $((i * 7 % 37 + 1)) \
-        $((i * i % 37 + 1))
-done >plain.txt
+make_plain 60
 {
     printf 'sentence\tlabel\n'
     sed 's/$/\t1/' plain.txt

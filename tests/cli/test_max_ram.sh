@@ -3,10 +3,7 @@
 . "$PARE_CLI/tiny_model.sh"
 
 make_tiny
-for i in $(seq 400); do
-    printf 'the film was very w%d w%d good w%d .\n' $((i % 37 + 1)) $((i * 7 % 37 + 1)) \
-        $((i * i % 37 + 1))
-done >plain.txt
+make_plain 400
 quantize() { pare-quantize tiny.gguf --progress none "$@"; }
 # "memory: about 27.1 MB (" and what is done for it.
 plan() { quantize -q -s int4 --group-size 0 --calibration plain.txt --plan "$@"; }

@@ -3,10 +3,7 @@
 . "$PARE_CLI/tiny_model.sh"
 
 make_tiny
-for i in $(seq 3000); do
-    printf 'the film was very w%d w%d good w%d .\n' $((i % 37 + 1)) $((i * 7 % 37 + 1)) \
-        $((i * i % 37 + 1))
-done >plain.txt
+make_plain 3000
 recipe="tiny.gguf --progress none -s int4 --group-size 0 --calibration plain.txt --samples 1000"
 # shellcheck disable=SC2086
 quantize() { pare-quantize $recipe "$@"; }

@@ -3,10 +3,7 @@
 . "$PARE_CLI/tiny_model.sh"
 
 make_tiny
-for i in $(seq 60); do
-    printf 'the film was very w%d w%d good w%d .\n' $((i % 37 + 1)) $((i * 7 % 37 + 1)) \
-        $((i * i % 37 + 1))
-done >plain.txt
+make_plain 60
 quantize() { pare-quantize tiny.gguf -q --calibration plain.txt "$@"; }
 tensors() { pare-inspect "$1" | grep -oE "[a-z0-9_.]+\.$2"; }
 logits() { pare-run "$1" --ids "2 6 7 10 12 25 31 13 25 19 3" --json | sed 's/.*"logits":\[\([^]]*\)\].*/\1/'; }

@@ -13,6 +13,14 @@ make_tiny() {
     pare-convert -q tiny -o tiny.gguf || fail "pare-convert tiny"
 }
 
+# make_plain N: plain.txt, N lines of its words without labels, for calibration.
+make_plain() {
+    for i in $(seq "$1"); do
+        printf 'the film was very w%d w%d good w%d .\n' $((i % 37 + 1)) $((i * 7 % 37 + 1)) \
+            $((i * i % 37 + 1))
+    done >plain.txt
+}
+
 # overwrite FOLDER TENSOR: all of the tensor's elements become the largest F32.
 overwrite() {
     file=$1/model.safetensors
