@@ -173,7 +173,7 @@ static enum pare_status set_up(struct pare_fake *fake, int learned,
     if (learned && !fake->compressor.n_extras)
         return pare_fail(err, PARE_ERR_USAGE,
                          "there are no scales to learn: only linear layers in symmetric "
-                         "groups (int2 to int6) have some");
+                         "groups (int2 to int7, int8g) have some");
     if (fake->compressor.n_extras) {
         fake->compressor.backward = backward;
         fake->compressor.placed = placed;

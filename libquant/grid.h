@@ -34,7 +34,7 @@ extern "C" {
 #endif
 
 struct pare_grid {
-    int bits;       /* 2, 3, 4, 5, 6 or 8 */
+    int bits;       /* 2 to 8 */
     size_t group;   /* weights along K that share a scale; 0: the whole row (or tensor) */
     int asymmetric; /* with zero points */
     int ternary;    /* bits is 2 */

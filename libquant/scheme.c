@@ -5,9 +5,9 @@
 #include <string.h>
 
 const char *const pare_scheme_names[PARE_SCHEMES + 1] = {
-    "keep", "f32",  "f16",  "bf16", "int8",    "q8_0",  "q4_0",  "q4_1",
-    "q6_k", "q5_k", "q4_k", "q3_k", "q2_k",    "tq2_0", "tq1_0", "int6",
-    "int5", "int4", "int3", "int2", "ternary", NULL};
+    "keep", "f32",  "f16",  "bf16", "int8", "q8_0",  "q4_0",    "q4_1",
+    "q6_k", "q5_k", "q4_k", "q3_k", "q2_k", "tq2_0", "tq1_0",   "int8g",
+    "int7", "int6", "int5", "int4", "int3", "int2",  "ternary", NULL};
 
 const char *pare_scheme_name(enum pare_scheme scheme)
 {
@@ -22,12 +22,11 @@ enum pare_status pare_scheme_by_name(const char *name, enum pare_scheme *out,
             *out = (enum pare_scheme)i;
             return PARE_OK;
         }
-    return pare_fail(
-        err, PARE_ERR_USAGE,
-        "there is no scheme \"%.64s\" (keep, f32, f16, bf16, int8, q8_0, "
-        "q4_0, q4_1, q6_k, q5_k, q4_k, q3_k, q2_k, tq2_0, tq1_0, int6, int5, "
-        "int4, int3, int2, ternary)",
-        name);
+    return pare_fail(err, PARE_ERR_USAGE,
+                     "there is no scheme \"%.64s\" (keep, f32, f16, bf16, int8, q8_0, "
+                     "q4_0, q4_1, q6_k, q5_k, q4_k, q3_k, q2_k, tq2_0, tq1_0, int8g, "
+                     "int7, int6, int5, int4, int3, int2, ternary)",
+                     name);
 }
 
 #define DEFAULT_GROUP 32
@@ -36,6 +35,8 @@ enum pare_status pare_scheme_by_name(const char *name, enum pare_scheme *out,
 static int bits_of(enum pare_scheme scheme)
 {
     switch (scheme) {
+    case PARE_SCHEME_INT8_GROUPS: return 8;
+    case PARE_SCHEME_INT7: return 7;
     case PARE_SCHEME_INT6: return 6;
     case PARE_SCHEME_INT5: return 5;
     case PARE_SCHEME_INT4: return 4;
@@ -71,12 +72,13 @@ static struct pare_grid grid_of(enum pare_scheme scheme,
                                 const struct pare_scheme_options *options)
 {
     const int ternary = scheme == PARE_SCHEME_TERNARY, given = options->group_size >= 0;
+    const int bits = bits_of(scheme);
     return (struct pare_grid){
-        .bits = bits_of(scheme),
+        .bits = bits,
         .group = given     ? (size_t)options->group_size
                  : ternary ? 0
                            : DEFAULT_GROUP,
-        .asymmetric = options->asymmetric && !ternary,
+        .asymmetric = options->asymmetric && bits && !ternary,
         .ternary = ternary,
         .bf16 = options->bf16,
     };

@@ -28,7 +28,9 @@ enum pare_scheme {
     PARE_SCHEME_Q2_K,
     PARE_SCHEME_TQ2_0,
     PARE_SCHEME_TQ1_0,
-    PARE_SCHEME_INT6, /* codes in groups: grid.h */
+    PARE_SCHEME_INT8_GROUPS, /* codes in groups: grid.h */
+    PARE_SCHEME_INT7,
+    PARE_SCHEME_INT6,
     PARE_SCHEME_INT5,
     PARE_SCHEME_INT4,
     PARE_SCHEME_INT3,
@@ -60,7 +62,7 @@ struct pare_scheme_options {
     size_t n_rules;
     int group_size; /* of schemes with groups; 0: the whole row (ternary: tensor), -1: 32
                        (ternary: the whole tensor) */
-    int asymmetric; /* INT6 to INT2 with zero points */
+    int asymmetric; /* codes in groups, not ternary ones, with zero points */
     int bf16;       /* scales in half precision are exact in bfloat16 as well */
     int strict;     /* a row that does not fit the blocks is an error, not a fallback */
 };

@@ -115,7 +115,7 @@ static enum pare_status make_meta(const struct quantize_work *w, const char *sha
                                   struct pare_meta *meta)
 {
     const struct pare_meta *from = &w->stored.ckpt->meta;
-    const enum pare_scheme scheme = (enum pare_scheme)w->o->format.scheme;
+    const enum pare_scheme scheme = scheme_options_scheme(&w->o->format);
     const char *name = quantize_has_budget(w->o) ? "mixed" : pare_scheme_name(scheme);
     for (size_t i = 0; i < from->count; i++)
         PARE_TRY(pare_meta_copy_value(meta, &from->values[i], w->err));
@@ -267,7 +267,7 @@ static void tell_result(const struct quantize_work *w)
         w->cli->output,
         quantize_has_budget(w->o)
             ? "mixed"
-            : pare_scheme_name((enum pare_scheme)w->o->format.scheme),
+            : pare_scheme_name(scheme_options_scheme(&w->o->format)),
         pare_cli_bytes(t.before, before), pare_cli_bytes(t.after, after),
         (double)t.after / (double)t.before, 8.0 * (double)t.after / (double)t.parameters,
         100 * pare_quant_error_relative(&all));
@@ -393,9 +393,10 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
     if (quantize_has_budget(o))
         o->format.scheme = PARE_SCHEME_INT4; /* until it is chosen */
     if (w.o->format.scheme < 0)
-        return pare_fail(err, PARE_ERR_USAGE,
-                         "--scheme is needed: int8, int2 to int6, ternary, q8_0, q4_0, "
-                         "q4_1, q2_k to q6_k, tq1_0, tq2_0, f16 or bf16");
+        return pare_fail(
+            err, PARE_ERR_USAGE,
+            "--scheme is needed: int8, int8g, int2 to int7, ternary, q8_0, q4_0, "
+            "q4_1, q2_k to q6_k, tq1_0, tq2_0, f16 or bf16");
     if (!cli->output && !w.o->dry_run)
         return pare_fail(err, PARE_ERR_USAGE, "-o OUTPUT is needed, or --dry-run");
     PARE_TRY(pare_stored_open_container(cli->operands[0], &w.stored, err));
@@ -477,11 +478,11 @@ int main(int argc, char **argv)
         .usage = "[options] --scheme SCHEME INPUT.gguf -o OUTPUT.gguf",
         .description =
             "Weights are rounded to the nearest value of the format, or chosen by a "
-            "solver. int8 keeps one "
-            "scale "
-            "for each output channel and runs in integer arithmetic; int6, int5, int4, "
-            "int3 and int2 keep one for each group of weights; ternary weights are -1, 0 "
-            "or 1 times the mean magnitude; q8_0, q4_0 and q4_1 keep one scale for each "
+            "solver. int8 keeps one scale for each output channel and runs in integer "
+            "arithmetic; int8g, int7, int6, int5, int4, int3 and int2 keep one for each "
+            "group of weights (int8 with --group-size is int8g); ternary weights are -1, "
+            "0 or 1 times the mean magnitude; q8_0, q4_0 and q4_1 keep one scale for "
+            "each "
             "block of 32 weights and are decoded when they run; q2_k to q6_k keep small "
             "whole scales for 16 or 32 weights and one of these for 256, tq1_0 and tq2_0 "
             "are ternary with one scale for 256; f16 and bf16 halve the "

@@ -9,6 +9,13 @@ struct scheme_options scheme_options_default(void)
     return (struct scheme_options){.scheme = -1, .embeddings = -1, .group_size = -1};
 }
 
+enum pare_scheme scheme_options_scheme(const struct scheme_options *o)
+{
+    const int groups = o->group_size >= 0 || o->asymmetric;
+    return o->scheme == PARE_SCHEME_INT8 && groups ? PARE_SCHEME_INT8_GROUPS
+                                                   : (enum pare_scheme)o->scheme;
+}
+
 /* "GLOB=SCHEME": the last "=" separates. */
 static enum pare_status parse_override(const char *text, struct pare_arena *arena,
                                        struct pare_scheme_rule *rule,
@@ -63,8 +70,7 @@ scheme_options_decide(const struct scheme_options *o, const struct pare_plan *pl
                       const struct pare_weight *now, struct pare_arena *arena,
                       struct pare_scheme_item **items, struct pare_error *err)
 {
-    struct pare_scheme_options options =
-        pare_scheme_defaults((enum pare_scheme)o->scheme);
+    struct pare_scheme_options options = pare_scheme_defaults(scheme_options_scheme(o));
     options.strict = o->strict;
     options.bf16 = o->scale_format;
     options.group_size = o->group_size;
@@ -78,10 +84,12 @@ scheme_options_decide(const struct scheme_options *o, const struct pare_plan *pl
     int groups = o->group_size < 0 && !o->asymmetric;
     for (size_t i = 0; i < plan->count; i++)
         groups |= (*items)[i].grid.bits || (*items)[i].fallback;
-    return groups ? PARE_OK
-                  : pare_fail(err, PARE_ERR_USAGE,
-                              "--group-size and --asymmetric are for int2 to int6 and "
-                              "ternary, and no tensor is to become one of these");
+    return groups
+               ? PARE_OK
+               : pare_fail(err, PARE_ERR_USAGE,
+                           "--group-size and --asymmetric are for int2 to int7, int8g, "
+                           "int8 as the --scheme, and ternary, and no tensor is to "
+                           "become one of these");
 }
 
 static int add_list(cJSON *object, const char *key, const struct pare_cli_list *list)

@@ -23,11 +23,13 @@ struct scheme_options {
     PARE_CLI_CHOICE(0, "embeddings", "SCHEME", &(o)->embeddings, pare_scheme_names,      \
                     "that of the token and position embeddings, when it is another"),    \
         PARE_CLI_INT(0, "group-size", "N", &(o)->group_size, 0, PARE_GROUP_MOST,         \
-                     "weights that share a scale in int2 to int6 and ternary: a "        \
+                     "weights that share a scale in int2 to int7, int8g and ternary: a " \
                      "multiple of 32, or 0 for a whole row (ternary: the whole "         \
-                     "tensor); 32 when not given (ternary: 0)"),                         \
+                     "tensor); 32 when not given (ternary: 0); int8 as the main "        \
+                     "scheme becomes int8g with it"),                                    \
         PARE_CLI_FLAG(0, "asymmetric", &(o)->asymmetric,                                 \
-                      "store a zero point beside each scale of int2 to int6"),           \
+                      "store a zero point beside each scale of int2 to int7 and "        \
+                      "int8g; int8 as the main scheme becomes int8g with it"),           \
         PARE_CLI_STRINGS(0, "override", "GLOB=SCHEME", &(o)->override,                   \
                          "that of the tensors whose names match; the last match "        \
                          "counts"),                                                      \
@@ -41,6 +43,8 @@ struct scheme_options {
 extern const char *const scale_formats[];
 
 struct scheme_options scheme_options_default(void);
+/* The main scheme: that of codes for INT8 with a group size or zero points. */
+enum pare_scheme scheme_options_scheme(const struct scheme_options *o);
 
 /* *items [plan->count], from the arena, for matrices that are stored as `now` says.
  * PARE_ERR_USAGE also for options that no tensor has a use for. */

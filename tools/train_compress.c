@@ -198,7 +198,7 @@ static enum pare_status write_formats(struct train_compress *q, struct pare_cli 
                                       const struct pare_params *params,
                                       struct pare_meta *meta, struct pare_error *err)
 {
-    const enum pare_scheme scheme = (enum pare_scheme)q->o->format.scheme;
+    const enum pare_scheme scheme = scheme_options_scheme(&q->o->format);
     const char *name = pare_scheme_name(scheme);
     PARE_TRY(pare_meta_set_string(meta, "pare.scheme", name, strlen(name), err));
     PARE_TRY(pare_file_type_set(meta, pare_scheme_type(scheme, PARE_F32), err));

@@ -14,10 +14,9 @@ static size_t smaller(size_t a, size_t b)
 enum pare_status pare_groups_check(int bits, size_t size, size_t K,
                                    struct pare_error *err)
 {
-    if (bits < 2 || bits > 8 || bits == 7)
+    if (bits < 2 || bits > 8)
         return pare_fail(err, PARE_ERR_USAGE,
-                         "codes of %d bits are not stored (2, 3, 4, 5, 6 and 8 are)",
-                         bits);
+                         "codes of %d bits are not stored (2 to 8 are)", bits);
     if (K % 8 * (size_t)bits % 8)
         return pare_fail(err, PARE_ERR_USAGE,
                          "a row of %zu codes of %d bits is not a whole number of bytes",

@@ -26,14 +26,14 @@ extern "C" {
 #define PARE_GROUP_MOST 32768
 
 struct pare_groups {
-    int bits;                   /* 2, 3, 4, 5, 6 or 8; 0: these weights have no groups */
+    int bits;                   /* 2 to 8; 0: these weights have no groups */
     size_t size;                /* weights of a group */
     const unsigned char *scale; /* F16 [N, K / size], unaligned */
     const uint8_t *zero;        /* [N, K / size], or NULL: 2^(bits - 1) */
 };
 
-/* PARE_OK when rows of K weights can be stored so: bits is one of those above, a row of
- * codes is whole bytes, and size divides K and is a multiple of 32, or is K. Else
+/* PARE_OK when rows of K weights can be stored so: bits is 2 to 8, a row of codes
+ * is whole bytes, and size divides K and is a multiple of 32, or is K. Else
  * PARE_ERR_USAGE saying what does not fit. */
 enum pare_status pare_groups_check(int bits, size_t size, size_t K,
                                    struct pare_error *err) PARE_CHECKED;

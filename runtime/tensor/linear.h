@@ -9,7 +9,7 @@
  *                             token at a time to unsigned 8 bit
  *                             (pare_kernels.quantize_u8)
  *   codes in groups           (codes.h) packed for the integer kernels, codes of 2 bits
- *                             in 2, of 3 and 4 bits in 4, of 5, 6 and 8 bits in 8;
+ *                             in 2, of 3 and 4 bits in 4, of 5 to 8 bits in 8;
  *                             activations are quantised to unsigned 8 bit as well, each
  *                             group of inputs that shares a scale of the weights on its
  *                             own

@@ -30,8 +30,8 @@ cells() {
 
 echo "| format | RTN: bytes | accuracy | agreement | KL | GPTQ: bytes | accuracy | agreement | KL | best: bytes | accuracy | agreement | KL |"
 echo "|---|---|---|---|---|---|---|---|---|---|---|---|---|"
-for bits in 8 6 5 4 3 2; do
-    format="int$bits g128" options="-s int$bits --group-size 128" best=""
+for bits in 8 8g 7 6 5 4 3 2; do
+    format="int${bits%g} g128" options="-s int$bits --group-size 128" best=""
     if [ $bits = 8 ]; then
         format="int8 (a scale a row)" options="-s int8" best="--smooth auto"
     fi

@@ -54,7 +54,7 @@ check 0 '"samples":60,"length":9,"tokens":540' pare-inspect l.gguf
 
 # Every format a solver fills, the same for any number of threads and any tier; and a
 # matrix that no solver is for is rounded.
-for scheme in int8 q8_0 q4_1 q4_0 int6 int5 int4 int3 int2 ternary; do
+for scheme in int8 q8_0 q4_1 q4_0 int8g int7 int6 int5 int4 int3 int2 ternary; do
     for options in "--act-order off --correct 0" "--act-order groups --sequential" ""; do
         check 0 - quantize -q -s $scheme --calibration plain.txt -o one.gguf $options \
             --override 'blk.0.ffn_down*=bf16' --embeddings q8_0 --threads 1

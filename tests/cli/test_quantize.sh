@@ -28,7 +28,7 @@ check 0 "pare.scheme" pare-inspect q.gguf
 # Every scheme runs, is smaller than the one before, and comes out the same for any
 # number of threads and any tier.
 last=99999999
-for scheme in f32 bf16 f16 int8 q8_0 q4_1 q4_0 int6 int5 int4 int3 int2 ternary; do
+for scheme in f32 bf16 f16 int8 q8_0 q4_1 q4_0 int8g int7 int6 int5 int4 int3 int2 ternary; do
     check 0 - pare-quantize -q m.gguf -s $scheme -o $scheme.gguf --embeddings q4_0 \
         --override "blk.0.ffn_down.weight=f16"
     for threads in 1 2 3 7; do
@@ -73,8 +73,25 @@ check 2 "groups of 64 do not fit rows of 32" \
     pare-quantize m.gguf -s int4 --group-size 64 --strict -o x.gguf
 check 2 "groups of 33 do not fit" \
     pare-quantize m.gguf -s int4 --group-size 33 --strict -o x.gguf
-check 2 "--group-size and --asymmetric are for int2 to int6 and ternary" \
-    pare-quantize m.gguf -s int8 --group-size 32 -o x.gguf
+check 2 "--group-size and --asymmetric are for int2 to int7, int8g, int8 as the --scheme, and ternary" \
+    pare-quantize m.gguf -s f16 --embeddings int8 --group-size 32 -o x.gguf
+
+# int8 as the main scheme, with groups, is int8g; beside another scheme it stays one scale a row.
+check 0 - pare-quantize -q m.gguf -s int8g --group-size 0 -o g.gguf
+check 0 - pare-quantize -q m.gguf -s int8 --group-size 0 -o i.gguf --json i.json
+content() { pare-inspect "$1" | grep '^content'; }
+[ -n "$(content g.gguf)" ] && [ "$(content g.gguf)" = "$(content i.gguf)" ] ||
+    fail "int8 in groups is not int8g"
+grep -qF '"to":	"int8/48"' i.json || fail "no int8/48 in i.json"
+check 0 '"scheme":"int8","group_size":0' pare-inspect i.gguf
+check 0 '"logits":[' pare-run i.gguf --ids "2 5 6 3" --json
+check 0 - pare-quantize -q m.gguf -s int8 --asymmetric --embeddings int8 \
+    --override 'cls.weight=int8g' --override 'blk.0.attn_q.weight=int8' \
+    --skip '*ffn_down.weight' -o i.gguf --json i.json
+for form in token_embd:I8 blk.0.attn_q:I8 blk.0.attn_k:int8/32z cls:int8/32z; do
+    tr -d '\t\n' <i.json | grep -qE "\"${form%:*}.weight\",\"from\":\"F32\",\"to\":\"${form#*:}\"" ||
+        fail "not $form"
+done
 check 2 "--group-size" pare-quantize m.gguf -s int4 --group-size -5 -o x.gguf
 
 # Super-blocks of a model that is wide enough for them, with the rows of its positions
@@ -124,8 +141,8 @@ check 0 - pare-quantize -q b.gguf -s int8 --strict -o f.gguf
 # What makes no sense.
 check 2 "--scheme is needed" pare-quantize m.gguf -o x.gguf
 check 2 "-o OUTPUT is needed, or --dry-run" pare-quantize m.gguf -s int8
-check 2 "--scheme: expected one of keep, f32, f16, bf16, int8, q8_0, q4_0, q4_1, q6_k, q5_k, q4_k, q3_k, q2_k, tq2_0, tq1_0, int6, int5, int4, int3, int2, ternary" \
-    pare-quantize m.gguf -s int7 -o x.gguf
+check 2 "--scheme: expected one of keep, f32, f16, bf16, int8, q8_0, q4_0, q4_1, q6_k, q5_k, q4_k, q3_k, q2_k, tq2_0, tq1_0, int8g, int7, int6, int5, int4, int3, int2, ternary" \
+    pare-quantize m.gguf -s int9 -o x.gguf
 check 2 'the pattern "blk.9.*" matches no matrix' \
     pare-quantize m.gguf -s int8 --skip 'blk.9.*' -o x.gguf
 check 2 'the pattern "*.bias" matches no matrix' \

@@ -79,7 +79,7 @@ def stream(codes, bits):
     return np.packbits(planes.astype(np.uint8).ravel(), bitorder="little").tobytes()
 
 
-grids = [(bits, group, asymmetric, 0) for bits in (2, 3, 4, 5, 6, 8)
+grids = [(bits, group, asymmetric, 0) for bits in range(2, 9)
          for group in (32, 0) for asymmetric in (0, 1)]
 grids += [(2, 32, 0, 1), (2, 0, 0, 1)]
 with open(sys.argv[1], "wb") as out:

@@ -35,7 +35,8 @@ SUPERBLOCKS = {"Q2_K": (256, 84), "Q3_K": (256, 110), "Q4_K": (256, 144), "Q5_K"
                "Q6_K": (256, 210), "TQ1_0": (256, 54), "TQ2_0": (256, 66)}
 # What pare-quantize is asked for, to make codes: scheme, group size, zero points.
 CODES = {"int4": (4, 32, 0), "int4z": (4, 32, 1), "int2": (2, 0, 0), "int3": (3, 32, 0),
-         "int5z": (5, 0, 1), "int6": (6, 32, 0), "ternary": (2, 0, 0)}
+         "int5z": (5, 0, 1), "int6": (6, 32, 0), "int7": (7, 32, 0),
+         "int8z": (8, 32, 1), "int8g": (8, 32, 0), "ternary": (2, 0, 0)}
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q",
            12: "d"}
 
@@ -194,7 +195,7 @@ class Container:
         """Of X.weight: codes [N, K], scales and zero points [N, groups], from the shapes."""
         _, (rows, columns), data = self.tensors[name + "_codes"]
         scale = self.decoded(name + "_scale")
-        bits = {bits for bits in (2, 3, 4, 5, 6, 8)
+        bits = {bits for bits in range(2, 9)
                 for K in [8 * columns / bits] if K == self.inputs(name)}.pop()
         stream = np.frombuffer(data, "u1").reshape(rows, columns)
         bit = np.unpackbits(stream, axis=1, bitorder="little").reshape(rows, -1, bits)
@@ -510,7 +511,7 @@ def check_inputs(binaries, base, f32, sequences):
         run(binaries / "pare-quantize", "-q", base, *words, "--solver", "rtn",
             "--calibration", text, "-o", path)
         c = Container(path)
-        check_gguf_package(path, c)
+        check_gguf_package(binaries, path, c)
         stored = sum(".input_" in name for name in c.tensors)
         assert stored, words
         worst = check_forward(binaries, path, c, sequences)

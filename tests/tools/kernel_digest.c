@@ -177,7 +177,7 @@ int main(int argc, char **argv)
         failed |= print_gemm(transposed, &arena);
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         failed |= print_linear(types[i], &arena);
-    for (int bits = 2; bits <= 8; bits += bits == 6 ? 2 : 1)
+    for (int bits = 2; bits <= 8; bits++)
         failed |= print_grouped(bits, &arena);
     pare_arena_free(&arena);
     fprintf(stderr, "tier %s, %d threads\n", pare_kernels()->tier, pare_threads());

@@ -50,8 +50,8 @@ static void print_target(const struct problem *p, const struct pare_target *targ
 
 static void print_grids(const struct problem *p)
 {
-    static const int bits[] = {2, 3, 4, 5, 6, 8};
-    for (int i = 0; i < 12; i++) {
+    static const int bits[] = {2, 3, 4, 5, 6, 7, 8};
+    for (int i = 0; i < 14; i++) {
         char name[64];
         const struct pare_target target = {
             .kind = PARE_TARGET_GROUPS,

@@ -132,6 +132,7 @@ static const struct pare_grid grids[] = {
     {.bits = 4, .group = 160, .asymmetric = 1},
     {.bits = 5},
     {.bits = 6, .group = 1120},
+    {.bits = 7, .group = 64},
     {.bits = 8, .group = 32, .asymmetric = 1},
     {.bits = 8},
     {.bits = 2, .ternary = 1},
@@ -173,11 +174,11 @@ Test(grid, a_stored_row_decodes_to_the_rounded_values_bit_for_bit)
 
 Test(grid, codes_of_any_length_survive_their_stream)
 {
-    static const int bits[] = {2, 3, 4, 5, 6, 8};
+    static const int bits[] = {2, 3, 4, 5, 6, 7, 8};
     uint8_t codes[81], back[81];
     unsigned char stream[82];
     struct pare_rng rng = {.seed = 3};
-    for (int b = 0; b < 6; b++)
+    for (int b = 0; b < 7; b++)
         for (size_t n = 0; n <= 80; n++) {
             for (size_t i = 0; i < n; i++)
                 codes[i] = (uint8_t)pare_rng_below(&rng, (uint64_t)1 << bits[b]);
@@ -244,11 +245,11 @@ Test(grid, more_bits_and_smaller_groups_make_a_smaller_error)
     struct pare_rng rng = {.seed = 9};
     for (size_t i = 0; i < 64 * 1024; i++)
         W[i] = 0.05f * pare_rng_normal(&rng);
-    static const int bits[] = {2, 3, 4, 5, 6, 8};
+    static const int bits[] = {2, 3, 4, 5, 6, 7, 8};
     static const size_t groups[] = {0, 128, 32};
     for (int asymmetric = 0; asymmetric < 2; asymmetric++) {
         double last[3] = {1, 1, 1};
-        for (int b = 0; b < 6; b++)
+        for (int b = 0; b < 7; b++)
             for (int g = 0; g < 3; g++) {
                 const struct pare_grid grid = {
                     .bits = bits[b], .group = groups[g], .asymmetric = asymmetric};
@@ -373,7 +374,6 @@ static void refused(struct pare_grid grid, size_t columns, const char *phrase)
 
 Test(grid, grids_that_do_not_exist_are_refused)
 {
-    refused((struct pare_grid){.bits = 7}, 64, "codes of 7 bits");
     refused((struct pare_grid){.bits = 1}, 64, "codes of 1 bits");
     refused((struct pare_grid){.bits = 9}, 64, "codes of 9 bits");
     refused((struct pare_grid){.bits = 4, .group = 48}, 96, "groups of 48");

@@ -126,11 +126,12 @@ Test(grouped, tiles_of_every_tier_equal_the_definition)
 {
     static const size_t sizes[][2] = {{1, 1},   {1, 5},   {3, 32},  {1, 40}, {2, 96},
                                       {2, 128}, {2, 160}, {1, 300}, {2, 512}};
-    static const int forms[][2] = {{2, 2}, {3, 4}, {4, 4}, {5, 8}, {6, 8}, {8, 8}};
+    static const int forms[][2] = {{2, 2}, {3, 4}, {4, 4}, {5, 8},
+                                   {6, 8}, {7, 8}, {8, 8}};
     for (int tier = 0; pare_cpu_tier(tier); tier++) {
         const struct pare_kernels *k = pare_kernels_of(pare_cpu_tier(tier));
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
-            for (int f = 0; f < 6; f++) {
+            for (int f = 0; f < 7; f++) {
                 const struct pare_grouped shape = {sizes[s][0], sizes[s][1], forms[f][1]};
                 for (int m = 1; m <= k->gemm_grouped.mr; m++)
                     check_tile(k, &shape, forms[f][0], m,
@@ -227,7 +228,8 @@ static float product(const struct layer *l, const float *x, size_t n)
         const int zero = w->groups.zero ? w->groups.zero[at] : 1 << (w->groups.bits - 1);
         float x_scale;
         int32_t x_zero;
-        pare_kernels_of("scalar")->quantize_u8(a, x + g * size, NULL, size, &x_scale, &x_zero);
+        pare_kernels_of("scalar")->quantize_u8(a, x + g * size, NULL, size, &x_scale,
+                                               &x_zero);
         int64_t sum = 0;
         for (size_t k = 0; k < size; k++)
             sum += (int64_t)(a[k] - x_zero) * (l->q[n * w->K + g * size + k] - zero);
@@ -300,7 +302,7 @@ static void check(const struct layer *layers, int parts, const struct call *call
     guarded_free(gy);
 }
 
-static const int all_bits[] = {2, 3, 4, 5, 6, 8};
+static const int all_bits[] = {2, 3, 4, 5, 6, 7, 8};
 
 Test(grouped, layers_of_every_form_and_tier_follow_the_definition)
 {
@@ -314,7 +316,7 @@ Test(grouped, layers_of_every_form_and_tier_follow_the_definition)
                                        {1, 32, 32},    {40, 24, 24},   {67, 320, 32},
                                        {33, 384, 128}, {35, 160, 160}, {40, 320, 160}};
     pare_set_threads(2);
-    for (int b = 0; b < 6; b++)
+    for (int b = 0; b < 7; b++)
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
             struct layer l =
                 layer_new(all_bits[b], shapes[s][2], (int)(s + (size_t)b) % 2,
@@ -363,7 +365,7 @@ Test(grouped, the_product_is_that_of_the_rounded_operands)
     uint64_t seed = 3;
     for (size_t i = 0; i < M * K; i++)
         x[i] = case_float(&seed, CASE_PLAIN);
-    for (int b = 0; b < 6; b++) {
+    for (int b = 0; b < 7; b++) {
         struct layer l = layer_new(all_bits[b], 64, b % 2, N, K, 5);
         struct pare_arena arena = {0}, scratch = {0};
         struct pare_linear linear;
@@ -392,8 +394,8 @@ Test(grouped, the_product_is_that_of_the_rounded_operands)
 
 Test(grouped, few_bits_stay_packed)
 {
-    static const int widths[] = {2, 4, 4, 8, 8, 8};
-    for (int b = 0; b < 6; b++) {
+    static const int widths[] = {2, 4, 4, 8, 8, 8, 8};
+    for (int b = 0; b < 7; b++) {
         struct layer l = layer_new(all_bits[b], 128, 1, 64, 256, 1);
         struct pare_arena arena = {0};
         struct pare_linear linear;
@@ -437,7 +439,7 @@ Test(grouped, what_makes_no_sense_is_refused)
     cr_expect_eq(pare_linear_init(&linear, &w, 1, NULL, 0, &arena, &err), PARE_ERR_USAGE);
     cr_expect(strstr(err.message, "groups of 48"));
     w = l.weight;
-    w.groups.bits = 7;
+    w.groups.bits = 9;
     cr_expect_eq(pare_linear_init(&linear, &w, 1, NULL, 0, &arena, &err), PARE_ERR_USAGE);
     cr_expect_eq(pare_linear_init(&linear, &l.weight, 1, NULL, 1, &arena, &err),
                  PARE_ERR_USAGE);

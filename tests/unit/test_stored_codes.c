@@ -244,17 +244,15 @@ Test(stored_codes, shapes_that_make_no_rows_are_refused)
     static const struct {
         uint64_t columns;
         const char *shape, *why;
-    } codes[] = {{28, "28", "codes of 7 bits"},
-                 {4, "4", "codes of 1 bits"},
+    } codes[] = {{4, "4", "codes of 1 bits"},
                  {17, "17", "codes of 0 bits"},
                  {36, "36", "codes of 0 bits"},
                  {64, "64", "codes of 0 bits"}};
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 4; i++) {
         char message[300];
         snprintf(message, sizeof message,
                  "tensors " WEIGHT "_codes [32, %s] and " WEIGHT
-                 "_scale [32, 1]" DO_NOT_MAKE
-                 "%s are not stored (2, 3, 4, 5, 6 and 8 are)",
+                 "_scale [32, 1]" DO_NOT_MAKE "%s are not stored (2 to 8 are)",
                  codes[i].shape, codes[i].why);
         reshaped(0, 2, 32, codes[i].columns, message);
     }
@@ -285,8 +283,8 @@ Test(stored_codes, scales_that_are_not_finite_and_zero_points_out_of_range_are_r
         pare_store_u16(parts.data[1] + 2 * 31, halves[i]);
         refused(&parts, "tensor " WEIGHT "_scale: scale 31 is not finite");
     }
-    static const int bits[] = {2, 3, 4, 5, 6};
-    for (int i = 0; i < 5; i++) {
+    static const int bits[] = {2, 3, 4, 5, 6, 7};
+    for (int i = 0; i < 6; i++) {
         char message[200];
         make_good(&parts);
         parts.tensor[0].shape[1] = (uint64_t)(K * bits[i] / 8);
