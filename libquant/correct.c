@@ -7,23 +7,58 @@
 #include "runtime/base/parallel.h"
 #include "runtime/tensor/cholesky.h"
 
+#define COLUMNS PARE_CROSS_COLUMNS
+
 struct job {
     const struct pare_factor *factor;
-    const struct pare_cross *C;
     const float *W, *change; /* change: in the factor's order */
-    float *cross, *out;
+    float *out;
     float strength;
+    /* One panel of C. */
+    const double *panel;
+    float *scaled; /* [K, columns]: by 1 / scale */
+    size_t columns;
 };
 
-/* Rows of C / scale, their columns in the factor's order. */
-static void order_rows(void *context, size_t begin, size_t end)
+static void scale_rows(void *context, size_t begin, size_t end)
 {
     const struct job *job = context;
+    for (size_t i = begin * job->columns; i < end * job->columns; i++)
+        job->scaled[i] = (float)(job->panel[i] / job->factor->scale);
+}
+
+/* W C / scale, its columns in the order of the inputs. */
+static enum pare_status multiply(struct job *job, const struct pare_cross_source *C,
+                                 size_t N, float *out, struct pare_arena *scratch,
+                                 struct pare_error *err)
+{
     const size_t K = job->factor->K;
-    for (size_t i = begin; i < end; i++)
-        for (size_t j = 0; j < K; j++)
-            job->cross[i * K + j] =
-                (float)(job->C->sum[i * K + job->factor->order[j]] / job->factor->scale);
+    PARE_TRY(
+        pare_arena_alloc(scratch, &job->scaled, K, COLUMNS * sizeof *job->scaled, err));
+    for (size_t j = 0; j < K; j += COLUMNS) {
+        job->columns = K - j < COLUMNS ? K - j : COLUMNS;
+        PARE_TRY(C->panel(C->context, j, job->columns, &job->panel, err));
+        pare_parallel_for(K, 16, scale_rows, job);
+        PARE_TRY(pare_gemm(N, job->columns, K, pare_rows(job->W, K),
+                           pare_rows(job->scaled, job->columns), out + j, K, 0, scratch,
+                           err));
+    }
+    return PARE_OK;
+}
+
+struct ordering {
+    const uint32_t *order;
+    const float *from;
+    float *to;
+    size_t K;
+};
+
+static void order_rows(void *context, size_t begin, size_t end)
+{
+    const struct ordering *o = context;
+    for (size_t n = begin; n < end; n++)
+        for (size_t j = 0; j < o->K; j++)
+            o->to[n * o->K + j] = o->from[n * o->K + o->order[j]];
 }
 
 static void add_rows(void *context, size_t begin, size_t end)
@@ -38,8 +73,8 @@ static void add_rows(void *context, size_t begin, size_t end)
 }
 
 enum pare_status pare_quant_correct(const struct pare_factor *factor,
-                                    const struct pare_cross *C, const float *W, size_t N,
-                                    float strength, float *out,
+                                    const struct pare_cross_source *C, const float *W,
+                                    size_t N, float strength, float *out,
                                     struct pare_arena *scratch, struct pare_error *err)
 {
     const size_t K = factor->K;
@@ -48,14 +83,13 @@ enum pare_status pare_quant_correct(const struct pare_factor *factor,
         return PARE_OK;
     }
     struct pare_arena_mark mark = pare_arena_mark(scratch);
-    struct job job = {.factor = factor, .C = C, .W = W, .out = out, .strength = strength};
+    struct job job = {.factor = factor, .W = W, .out = out, .strength = strength};
     enum pare_status status;
     float *change;
-    PARE_TRY_OUT(pare_arena_alloc(scratch, &job.cross, K, K * sizeof *job.cross, err));
     PARE_TRY_OUT(pare_arena_alloc(scratch, &change, N, K * sizeof *change, err));
-    pare_parallel_for(K, 16, order_rows, &job);
-    PARE_TRY_OUT(pare_gemm(N, K, K, pare_rows(W, K), pare_rows(job.cross, K), change, K,
-                           0, scratch, err));
+    PARE_TRY_OUT(multiply(&job, C, N, out, scratch, err));
+    struct ordering ordering = {factor->order, out, change, K};
+    pare_parallel_for(N, 16, order_rows, &ordering);
     PARE_TRY_OUT(pare_triangle_solve(factor->H, K, K, 1, change, N, K, scratch, err));
     PARE_TRY_OUT(pare_triangle_solve(factor->H, K, K, 0, change, N, K, scratch, err));
     job.change = change;

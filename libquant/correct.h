@@ -30,8 +30,8 @@ extern "C" {
  * is the fallback. strength 1 is the whole way; less of it trusts few samples less. In
  * parallel; the same bits for any number of threads. */
 enum pare_status pare_quant_correct(const struct pare_factor *factor,
-                                    const struct pare_cross *C, const float *W, size_t N,
-                                    float strength, float *out,
+                                    const struct pare_cross_source *C, const float *W,
+                                    size_t N, float strength, float *out,
                                     struct pare_arena *scratch,
                                     struct pare_error *err) PARE_CHECKED;
 

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/model/walk.h"
+
 #define BATCH_TOKENS 1536 /* of a batch, unless one sentence has more */
 
 static size_t length_of(const struct pare_examples *examples, size_t i)
@@ -88,6 +90,7 @@ static enum pare_status cut(const struct pare_examples *examples, struct calibra
         }
         PARE_TRY(add_batch(examples, c, order, first, end, err));
     }
+    c->piece = pare_walk_piece_tokens(c->batches, c->n_batches);
     return PARE_OK;
 }
 

@@ -28,6 +28,7 @@ struct calibration { /* all zero: none */
     size_t sentences;       /* of the file */
     size_t samples, tokens; /* of all batches */
     size_t longest;         /* tokens of the largest batch */
+    size_t piece;           /* of what a walk runs of one at a time, at most */
     uint64_t text_bytes;    /* in memory while it was read, about */
     char sha256[65];        /* of the file */
     struct pare_arena arena;

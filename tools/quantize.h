@@ -46,6 +46,7 @@ struct quantize_saving {
     int slices;   /* matrices are solved for some rows at a time */
     int spill;    /* hidden states are in a file */
     int one_site; /* a pass over the text for each layer of a block */
+    int bands;    /* second moments in so many bands, with a pass for each; 0: whole */
 };
 
 /* How the solver did on a matrix. */
@@ -147,7 +148,8 @@ size_t quantize_slice_rows(const struct quantize_work *w, size_t N, size_t K);
 struct quantize_solving {
     struct quantize_work *w;
     const struct pare_gram *gram;
-    const struct pare_cross *cross; /* what the original inputs are more; or NULL */
+    const struct pare_cross_source
+        *cross;                     /* what the original inputs are more; or NULL */
     const struct pare_means *means; /* of the inputs, to correct biases */
     struct pare_arena *scratch;
     struct pare_factor factor; /* of the last one; freed by the caller */

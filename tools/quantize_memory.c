@@ -6,11 +6,12 @@
 #include "runtime/base/clock.h"
 #include "runtime/model/walk.h"
 #include "tools/quantize_inputs.h"
+#include "tools/quantize_moments.h"
 #include "tools/sizes.h"
 
 #define BASE ((uint64_t)16 << 20) /* the program, its libraries, the vocabulary */
 #define MARGIN 32                 /* of the rest, one part more: what is not listed */
-#define PASS 768                  /* rows that are packed together for second moments */
+#define PASS PARE_WALK_ROWS       /* rows that are packed together for second moments */
 #define SLICE ((size_t)1 << 20)   /* weights that are solved for together, when few */
 
 static uint64_t larger(uint64_t a, uint64_t b)
@@ -39,11 +40,10 @@ struct memory {
     uint64_t all;
 };
 
-/* What a pass over the sites first .. end - 1 of a part holds. */
+/* What a pass over some sites of a part holds: moments while inputs are seen and while
+ * matrices are solved for; rows that are seen; what is packed of them. */
 struct pass {
-    const struct pare_walk_site *sites;
-    int first, end;
-    uint64_t moments, pairs, packed, solver;
+    uint64_t seeing, solving, rows, packed, solver;
 };
 
 static void add_slot(const struct quantize_work *w, const struct pare_walk_site *site,
@@ -55,17 +55,34 @@ static void add_slot(const struct quantize_work *w, const struct pare_walk_site 
     struct pare_target target;
     if (!quantize_target(w, slot, &target))
         return;
-    /* The factor, and to correct, the moments as float; of the rows the weights, what
-     * they become, the sweep's sums and codes, the aim and the change. Packed panels. */
-    pass->solver = larger(pass->solver, (1 + both) * K * K * sizeof(float) +
-                                            rows * K * (both ? 21 : 13) + 4 * K * PASS);
+    /* The factor, and to correct, a panel of moments as float; of the rows the weights,
+     * what they become, the sweep's sums and codes, the aim and the change. Packed
+     * panels. */
+    pass->solver =
+        larger(pass->solver, (K + both * PARE_CROSS_COLUMNS) * K * sizeof(float) +
+                                 rows * K * (both ? 21 : 13) + K * PASS * sizeof(float));
+}
+
+/* Whether inputs may be multiplied by factors when they are seen. */
+static int is_scaled(const struct quantize_work *w, size_t slot)
+{
+    struct pare_smooth_choice candidates[INPUT_CANDIDATES];
+    struct pare_error no;
+    size_t n = 0;
+    int fixed;
+    if (quantize_input_scale(w, slot))
+        return 1;
+    return input_options_candidates(&w->o->inputs, candidates, &n, &fixed, &no) ==
+               PARE_OK &&
+           n > 0;
 }
 
 static struct pass add_pass(const struct quantize_work *w,
                             const struct pare_walk_site *sites, int first, int end)
 {
-    const uint64_t both = is_both(w), longest = w->calibration.longest;
-    struct pass pass = {.sites = sites, .first = first, .end = end};
+    const int both = is_both(w), bands = w->saving.bands;
+    const uint64_t rows = PASS - 1 + w->calibration.piece;
+    struct pass pass = {0};
     for (int s = first; s < end; s++) {
         const uint64_t K = sites[s].K;
         struct pare_target target;
@@ -76,11 +93,12 @@ static struct pass add_pass(const struct quantize_work *w,
         }
         if (!wanted)
             continue;
-        pass.moments += pare_gram_bytes(K) + both * K * K * sizeof(double);
-        pass.pairs += both * longest * K * sizeof(float);
-        /* Both operands; and the difference of what is seen. */
-        pass.packed = larger(pass.packed, 2 * K * PASS * sizeof(float) +
-                                              both * longest * K * sizeof(float));
+        pass.seeing += quantize_moments_seeing(K, both, bands);
+        pass.solving += quantize_moments_solving(K, both, bands);
+        pass.rows += (uint64_t)(1 + both) * rows * K * sizeof(float);
+        /* Two packed operands; with factors, the rows times them; the difference. */
+        const int copies = 2 + (1 + both) * is_scaled(w, sites[s].slots[0]) + both;
+        pass.packed = larger(pass.packed, (uint64_t)copies * K * PASS * sizeof(float));
     }
     return pass;
 }
@@ -88,20 +106,32 @@ static struct pass add_pass(const struct quantize_work *w,
 static void take_pass(const struct pass *pass, uint64_t hidden, uint64_t block,
                       uint64_t forms, uint64_t batch, struct memory *m)
 {
-    const uint64_t acts = batch + pass->pairs + pass->packed;
-    const uint64_t seeing = hidden + block + forms + pass->moments + acts;
-    const uint64_t solving = hidden + forms + pass->moments + pass->solver;
+    const uint64_t acts = batch + pass->rows + pass->packed;
+    const uint64_t seeing = hidden + block + forms + pass->seeing + acts;
+    const uint64_t solving = hidden + forms + pass->solving + pass->solver;
     if (larger(seeing, solving) <= m->all)
         return;
     *m = (struct memory){.hidden = hidden,
-                         .moments = pass->moments,
+                         .moments = seeing > solving ? pass->seeing : pass->solving,
                          .block = forms + (seeing > solving ? block : 0),
                          .batch = seeing > solving ? acts : 0,
                          .solver = seeing > solving ? 0 : pass->solver,
                          .all = larger(seeing, solving)};
 }
 
-/* Packed weights of a part, and what it is stored as. */
+/* Whether a part is in memory twice while its inputs are seen: some of it is replaced
+ * before. */
+static int is_bound_twice(const struct quantize_work *w, int part)
+{
+    struct pare_target target;
+    int any = w->o->solver.sequential;
+    for (size_t i = 0; i < w->stored.plan.count; i++)
+        any |= quantize_part_of(&w->stored, i) == part &&
+               w->items[i].scheme != PARE_SCHEME_KEEP && !quantize_target(w, i, &target);
+    return is_both(w) && any;
+}
+
+/* Packed weights of a part, once, and what it is stored as. */
 static void part_bytes(const struct quantize_work *w, int part, uint64_t *block,
                        uint64_t *forms)
 {
@@ -111,11 +141,7 @@ static void part_bytes(const struct quantize_work *w, int part, uint64_t *block,
         if (quantize_part_of(&w->stored, i) != part)
             continue;
         *forms += w->items[i].scheme == PARE_SCHEME_KEEP ? 0 : w->items[i].bytes;
-        if (slot->role != PARE_ROLE_EMBEDDING)
-            *block +=
-                pare_slot_elements(slot) * sizeof(float) * (uint64_t)(1 + is_both(w));
-        else /* rows are looked up in place */
-            *block += pare_slot_elements(slot) * sizeof(float);
+        *block += pare_slot_elements(slot) * sizeof(float); /* embeddings: in place */
     }
 }
 
@@ -124,7 +150,7 @@ static uint64_t batch_bytes(const struct quantize_work *w)
     const struct pare_config *config = &w->stored.config;
     const uint64_t row = 7 * (uint64_t)config->hidden + config->ffn;
     const uint64_t panels = larger(config->hidden, config->ffn);
-    return w->calibration.longest * (row + row / 8 + panels) * sizeof(float);
+    return w->calibration.piece * (row + row / 8 + panels) * sizeof(float);
 }
 
 static uint64_t hidden_bytes(const struct quantize_work *w)
@@ -147,7 +173,7 @@ static void add_survey(const struct quantize_work *w, struct memory *m)
     for (int part = PARE_PART_EMBEDDINGS; part <= (int)w->stored.config.layers; part++) {
         uint64_t packed, forms;
         part_bytes(w, part, &packed, &forms);
-        block = larger(block, packed / (part < 0 ? 1 : 1 + is_both(w)));
+        block = larger(block, packed);
     }
     const uint64_t copies = 2 * C * C * sizeof(float);
     m->block += copies;
@@ -169,7 +195,8 @@ static struct memory add_memory(const struct quantize_work *w)
         take_pass(&none, hidden, block, forms, batch, &m);
         for (int first = 0; first < n; first += step) {
             const struct pass pass = add_pass(w, sites, first, first + step);
-            take_pass(&pass, hidden, block, forms, batch, &m);
+            take_pass(&pass, hidden, block * (uint64_t)(1 + is_bound_twice(w, part)),
+                      forms, batch, &m);
         }
     }
     add_survey(w, &m);
@@ -180,7 +207,9 @@ static struct memory add_memory(const struct quantize_work *w)
 enum pare_status quantize_memory_fit(struct quantize_work *w)
 {
     static const struct quantize_saving savings[] = {
-        {0, 0, 0}, {.slices = 1}, {.slices = 1, .spill = 1}, {1, 1, 1}};
+        {.slices = 0},         {.slices = 1},         {.slices = 1, .spill = 1},
+        {1, 1, 1, .bands = 0}, {1, 1, 1, .bands = 1}, {1, 1, 1, .bands = 2},
+        {1, 1, 1, .bands = 4}};
     const size_t n = sizeof savings / sizeof *savings;
     uint64_t allowed;
     char text[2][24];
@@ -201,6 +230,22 @@ enum pare_status quantize_memory_fit(struct quantize_work *w)
 
 /* --- Arithmetic ------------------------------------------------------------------- */
 
+/* Over the text for a part, with the one that goes on. */
+static int count_passes(const struct quantize_work *w, const struct pare_walk_site *sites,
+                        int n)
+{
+    struct pare_target target;
+    int passes = 0;
+    for (int s = 0; s < n; s++) {
+        int wanted = 0;
+        for (int i = 0; i < sites[s].n_slots; i++)
+            wanted |= quantize_target(w, sites[s].slots[i], &target);
+        if (wanted)
+            passes += quantize_moments_passes(sites[s].K, is_both(w), w->saving.bands);
+    }
+    return 1 + (w->saving.one_site || w->o->solver.sequential ? passes : passes > 0);
+}
+
 /* Multiplications and additions, in pairs. */
 static double add_products(const struct quantize_work *w)
 {
@@ -210,7 +255,7 @@ static double add_products(const struct quantize_work *w)
     for (int part = 0; part <= (int)config->layers; part++) {
         struct pare_walk_site sites[PARE_WALK_SITES];
         const int n = pare_walk_sites(config, &w->stored.plan, part, sites);
-        const int passes = w->saving.one_site || w->o->solver.sequential ? n + 1 : 2;
+        const int passes = count_passes(w, sites, n);
         for (int s = 0; s < n; s++) {
             const double K = (double)sites[s].K;
             const double rows =
@@ -255,9 +300,23 @@ out:
     return status;
 }
 
+/* Of second moments in a file, for the site that has the most of them. */
+static uint64_t moments_in_file(const struct quantize_work *w)
+{
+    uint64_t most = 0;
+    struct pare_target target;
+    for (size_t i = 0; i < w->stored.plan.count; i++)
+        if (quantize_target(w, i, &target))
+            most = larger(most,
+                          quantize_moments_file((size_t)w->stored.plan.slots[i].shape[1],
+                                                is_both(w), w->saving.bands));
+    return most;
+}
+
 static void print_disk(const struct quantize_work *w)
 {
-    char text[4][24];
+    char text[5][24];
+    const uint64_t moments = moments_in_file(w);
     uint64_t stored = 0, codes = 0, spilled = 0;
     for (size_t i = 0; i < w->stored.plan.count; i++) {
         stored += w->items[i].bytes;
@@ -266,17 +325,22 @@ static void print_disk(const struct quantize_work *w)
     if (w->saving.spill)
         spilled = (uint64_t)(1 + is_both(w)) * w->calibration.tokens *
                   w->stored.config.hidden * sizeof(float);
-    printf("disk: about %s (the container %s, OUTPUT.partial %s, hidden states %s)\n",
-           pare_cli_bytes(stored + codes + spilled, text[0]),
+    printf("disk: about %s (the container %s, OUTPUT.partial %s, hidden states %s, "
+           "second moments %s)\n",
+           pare_cli_bytes(stored + codes + spilled + moments, text[0]),
            pare_cli_bytes(stored, text[1]), pare_cli_bytes(codes, text[2]),
-           pare_cli_bytes(spilled, text[3]));
+           pare_cli_bytes(spilled, text[3]), pare_cli_bytes(moments, text[4]));
 }
 
 enum pare_status quantize_costs(const struct quantize_work *w)
 {
     const struct memory m = add_memory(w);
-    char text[6][24];
+    char text[6][24], bands[96];
     double pair;
+    snprintf(bands, sizeof bands,
+             ", passes over the text for each layer, second moments in a file in %d "
+             "bands or more",
+             w->saving.bands);
     PARE_TRY(time_product(&pair, w->err));
     printf("memory: about %s (hidden states %s, second moments %s, a block %s, a batch "
            "%s, the solver %s)\n",
@@ -284,9 +348,12 @@ enum pare_status quantize_costs(const struct quantize_work *w)
            pare_cli_bytes(m.moments, text[2]), pare_cli_bytes(m.block, text[3]),
            pare_cli_bytes(m.batch, text[4]), pare_cli_bytes(m.solver, text[5]));
     if (w->saving.slices)
-        printf("        to fit: matrices in slices%s%s\n",
+        printf("        to fit: matrices in slices%s%s%s\n",
                w->saving.spill ? ", hidden states in a file" : "",
-               w->saving.one_site ? ", a pass over the text for each layer" : "");
+               w->saving.one_site && !w->saving.bands
+                   ? ", a pass over the text for each layer"
+                   : "",
+               w->saving.bands ? bands : "");
     uint64_t survey;
     double products;
     quantize_survey_costs(w, &survey, &products);

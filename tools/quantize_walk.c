@@ -6,6 +6,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/model/walk.h"
 #include "tools/quantize_inputs.h"
+#include "tools/quantize_moments.h"
 
 struct solving {
     struct quantize_work *w;
@@ -13,9 +14,8 @@ struct solving {
     struct quantize_folded folded;
     struct quantize_form *forms; /* [plan.count]: of the part that is being worked on */
     unsigned char *ready;        /* [plan.count]: the form is what the walk is to find */
-    struct pare_gram grams[PARE_SITES];
-    struct pare_cross crosses[PARE_SITES]; /* what the original inputs are more */
-    struct pare_means means[PARE_SITES];
+    struct quantize_moments moments[PARE_SITES];
+    struct pare_spill *spill;        /* of moments in bands; or NULL */
     struct quantize_buffers buffers; /* for what is rounded */
     struct pare_arena scratch;
 };
@@ -73,37 +73,12 @@ static int wants(void *context, const struct pare_walk_site *site)
     return any;
 }
 
-static enum pare_status add_cross(struct solving *s, const struct pare_walk_site *site,
-                                  const float *X, const float *original, size_t rows,
-                                  struct pare_error *err)
-{
-    struct pare_cross *cross = &s->crosses[site->site];
-    const struct pare_arena_mark mark = pare_arena_mark(&s->scratch);
-    const size_t n = rows * site->K;
-    float *more;
-    if (!cross->sum)
-        PARE_TRY(pare_cross_init(cross, site->K, err));
-    PARE_TRY(pare_arena_alloc(&s->scratch, &more, n, sizeof *more, err));
-    memcpy(more, original, n * sizeof *more);
-    pare_kernels()->axpy(more, -1, X, n);
-    const enum pare_status status =
-        pare_cross_add(cross, more, X, rows, &s->scratch, err);
-    pare_arena_release(&s->scratch, mark);
-    return status;
-}
-
 static enum pare_status add_inputs(struct solving *s, const struct pare_walk_site *site,
                                    const float *X, const float *original, size_t rows,
                                    struct pare_error *err)
 {
-    struct pare_gram *gram = &s->grams[site->site];
-    if (!gram->sum)
-        PARE_TRY(pare_gram_init(gram, site->K, err));
-    if (s->w->o->inputs.correct_bias)
-        PARE_TRY(pare_means_add(&s->means[site->site], site->K, X, original, rows, err));
-    if (original)
-        PARE_TRY(add_cross(s, site, X, original, rows, err));
-    return pare_gram_add(gram, X, rows, site->K, &s->scratch, err);
+    return quantize_moments_add(&s->moments[site->site], site->K, X, original, rows,
+                                s->w->o->inputs.correct_bias, &s->scratch, err);
 }
 
 /* With the factors of the site's matrices. */
@@ -133,12 +108,13 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
                               struct pare_error *err)
 {
     struct solving *s = context;
+    struct quantize_moments *moments = &s->moments[site->site];
+    const struct pare_cross_source cross = quantize_moments_cross(moments);
     struct quantize_solving with = {
         .w = s->w,
-        .gram = &s->grams[site->site],
-        .cross = solver_options_correction(&s->w->o->solver) > 0 ? &s->crosses[site->site]
-                                                                 : NULL,
-        .means = &s->means[site->site],
+        .gram = &moments->gram,
+        .cross = solver_options_correction(&s->w->o->solver) > 0 ? &cross : NULL,
+        .means = &moments->means,
         .scratch = &s->scratch};
     enum pare_status status = PARE_OK;
     pare_arena_free(&s->scratch); /* of what was seen; in the end, of what was solved */
@@ -149,11 +125,26 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
                                   s->w->stored.plan.slots[site->slots[i]].name);
     }
     pare_factor_free(&with.factor);
-    pare_gram_free(&s->grams[site->site]);
-    pare_cross_free(&s->crosses[site->site]);
-    pare_means_free(&s->means[site->site]);
+    quantize_moments_free(moments);
     pare_arena_free(&s->scratch);
     return status;
+}
+
+static enum pare_status seen(void *context, const struct pare_walk_site *site, int *again,
+                             struct pare_error *err)
+{
+    struct solving *s = context;
+    return quantize_moments_seen(&s->moments[site->site], again, err);
+}
+
+/* Nothing of the part was replaced yet, or rounded before the walk came to it. */
+static int same(void *context, int part)
+{
+    const struct solving *s = context;
+    int any = 0;
+    for (size_t i = 0; i < s->w->stored.plan.count; i++)
+        any |= s->ready[i] && quantize_part_of(&s->w->stored, i) == part;
+    return !any;
 }
 
 /* What was solved is what the walk finds from now on. */
@@ -235,11 +226,9 @@ static void close_solving(struct solving *s)
 {
     for (size_t i = 0; s->forms && i < s->w->stored.plan.count; i++)
         quantize_form_free(&s->forms[i]);
-    for (int i = 0; i < PARE_SITES; i++) {
-        pare_gram_free(&s->grams[i]);
-        pare_cross_free(&s->crosses[i]);
-        pare_means_free(&s->means[i]);
-    }
+    for (int i = 0; i < PARE_SITES; i++)
+        quantize_moments_free(&s->moments[i]);
+    pare_spill_close(s->spill);
     quantize_folded_free(&s->folded);
     pare_free(s->forms);
     pare_free(s->ready);
@@ -254,6 +243,8 @@ enum pare_status quantize_walk(struct quantize_work *w, struct pare_gguf_writer 
                                               .begin = begin,
                                               .wants = wants,
                                               .inputs = inputs,
+                                              .seen = seen,
+                                              .same = same,
                                               .solve = solve,
                                               .replace = replace,
                                               .bound = bound,
@@ -276,6 +267,11 @@ enum pare_status quantize_walk(struct quantize_work *w, struct pare_gguf_writer 
     PARE_TRY_OUT(pare_alloc(&s.ready, w->stored.plan.count, 1, w->err));
     PARE_TRY_OUT(quantize_folded_init(&s.folded, w));
     PARE_TRY_OUT(quantize_buffers_make(w, &s.buffers));
+    if (w->saving.bands)
+        PARE_TRY_OUT(pare_spill_open(w->cli->output, &s.spill, w->err));
+    for (int i = 0; i < PARE_SITES; i++)
+        s.moments[i] =
+            (struct quantize_moments){.bands = w->saving.bands, .spill = s.spill};
     status = pare_walk_run(&walk, &visitor, w->err);
 out:
     close_solving(&s);

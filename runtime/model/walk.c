@@ -8,6 +8,7 @@
 #include "runtime/base/interrupt.h"
 #include "runtime/model/forward_internal.h"
 #include "runtime/model/walk_hidden.h"
+#include "runtime/model/walk_rows.h"
 
 /* --- Sites ------------------------------------------------------------------------ */
 
@@ -104,9 +105,10 @@ struct walker {
     int chosen[PARE_WALK_SITES]; /* the visitor wants to see it */
     int n_sites;
     int part;
-    int wanted[PARE_SITES];  /* number of the site + 1, when it is to be seen now */
-    float *pair[PARE_SITES]; /* what the original weights made of this batch */
-    size_t pair_rows[PARE_SITES];
+    int wanted[PARE_SITES]; /* number of the site + 1, when it is to be seen now */
+    struct pare_walk_rows rows[PARE_SITES];
+    uint32_t *starts; /* of a piece of a batch */
+    int shared;       /* current weights are the original ones, and bound once */
     struct pare_error *err;
 };
 
@@ -147,116 +149,192 @@ static void unbind(struct stream *stream)
     stream->bound = 0;
 }
 
-/* Runs the part for one batch, whose hidden states are at `hidden`. With a tap nothing
- * but the tap takes notice; else the hidden states become the part's outputs. */
-static enum pare_status run_part(struct walker *w, struct stream *stream,
-                                 const struct pare_batch *batch, float *hidden,
+/* Sequences first .. end - 1 of a batch, as a batch of their own. */
+static struct pare_batch piece_of(const struct walker *w, const struct pare_batch *batch,
+                                  size_t first, size_t end)
+{
+    const size_t token = batch->starts[first];
+    for (size_t s = first; s <= end; s++)
+        w->starts[s - first] = batch->starts[s] - (uint32_t)token;
+    return (struct pare_batch){.n_seq = end - first,
+                               .n_tokens = batch->starts[end] - token,
+                               .ids = batch->ids + token,
+                               .types = batch->types ? batch->types + token : NULL,
+                               .starts = w->starts};
+}
+
+/* Where a piece reads and writes in the hidden states of its batch. */
+struct place {
+    float *in, *out;
+};
+
+static struct place place_of(const struct walker *w, const struct pare_batch *batch,
+                             size_t first, float *hidden)
+{
+    const struct pare_config *config = w->walk->config;
+    const size_t token = batch->starts[first], width = config->hidden;
+    const uint32_t l = (uint32_t)w->part; /* of embeddings: no block */
+    const int behind = l == config->layers && w->acts.first_only;
+    const int is_short = l < config->layers && pare_acts_is_short(&w->acts, config, l);
+    return (struct place){.in = hidden + (behind ? first : token) * width,
+                          .out = hidden + (is_short ? first : token) * width};
+}
+
+/* Runs the part for one piece of a batch. With a tap nothing but the tap takes notice;
+ * else the hidden states become the part's outputs. */
+static enum pare_status run_part(struct walker *w, const struct pare_model *model,
+                                 const struct pare_batch *piece, struct place hidden,
                                  const struct pare_tap *tap)
 {
     const struct pare_config *config = w->walk->config;
     struct pare_acts *acts = &w->acts;
-    const size_t row = config->hidden * sizeof *hidden;
-    size_t rows = batch->n_tokens;
+    const size_t row = config->hidden * sizeof(float);
+    size_t rows = piece->n_tokens;
     acts->tap = tap;
-    PARE_TRY(pare_acts_plan(config, batch, acts, w->err));
+    PARE_TRY(pare_acts_plan(config, piece, acts, w->err));
     if (w->part < 0) {
-        PARE_TRY(pare_forward_check(stream->model, batch, w->err));
-        pare_forward_embed(stream->model, batch, NULL, acts);
-        memcpy(hidden, acts->embedded, rows * row);
+        PARE_TRY(pare_forward_check(model, piece, w->err));
+        pare_forward_embed(model, piece, NULL, acts);
+        memcpy(hidden.out, acts->embedded, rows * row);
         return PARE_OK;
     }
     const uint32_t l = (uint32_t)w->part;
     if (l == config->layers) {
-        acts->blocks[l - 1].output = hidden;
-        return pare_forward_head(stream->model, batch, NULL, acts, w->err);
+        acts->blocks[l - 1].output = hidden.in;
+        return pare_forward_head(model, piece, NULL, acts, w->err);
     }
-    acts->blocks[l].input = hidden;
-    PARE_TRY(pare_forward_block(stream->model, l, batch, NULL, acts, w->err));
+    acts->blocks[l].input = hidden.in;
+    PARE_TRY(pare_forward_block(model, l, piece, NULL, acts, w->err));
     if (pare_acts_is_short(acts, config, l))
-        rows = batch->n_seq;
-    if (!tap)
-        memcpy(hidden, acts->blocks[l].output, rows * row);
+        rows = piece->n_seq;
+    if (!tap) /* rows of first tokens are before all that is still to be read */
+        memcpy(hidden.out, acts->blocks[l].output, rows * row);
     return PARE_OK;
-}
-
-/* The same for a batch whose first token is number `token` of all. */
-static enum pare_status run_batch(struct walker *w, struct stream *stream,
-                                  const struct pare_batch *batch, size_t token,
-                                  const struct pare_tap *tap)
-{
-    float *hidden;
-    PARE_TRY(
-        pare_hidden_fetch(&stream->hidden, token, batch, w->part < 0, &hidden, w->err));
-    PARE_TRY(run_part(w, stream, batch, hidden, tap));
-    return tap ? PARE_OK : pare_hidden_store(&stream->hidden, token, batch, w->err);
 }
 
 /* --- Seeing ----------------------------------------------------------------------- */
 
+static void keep(struct walker *w, int original, enum pare_site site, const float *X,
+                 size_t rows)
+{
+    if (w->wanted[site])
+        pare_walk_rows_add(&w->rows[site], original, X, rows);
+}
+
 static enum pare_status keep_original(void *context, uint32_t layer, enum pare_site site,
                                       const float *X, size_t rows, struct pare_error *err)
 {
-    struct walker *w = context;
     (void)layer;
     (void)err;
-    if (!w->wanted[site])
-        return PARE_OK;
-    const size_t K = w->sites[w->wanted[site] - 1].K;
-    memcpy(w->pair[site], X, rows * K * sizeof *X);
-    w->pair_rows[site] = rows;
+    keep(context, 1, site, X, rows);
     return PARE_OK;
 }
 
-static enum pare_status show(void *context, uint32_t layer, enum pare_site site,
-                             const float *X, size_t rows, struct pare_error *err)
+static enum pare_status keep_current(void *context, uint32_t layer, enum pare_site site,
+                                     const float *X, size_t rows, struct pare_error *err)
 {
-    struct walker *w = context;
     (void)layer;
-    if (!w->wanted[site])
-        return PARE_OK;
-    return w->visitor->inputs(w->visitor->context, &w->sites[w->wanted[site] - 1], X,
-                              w->pair[site], rows, err);
-}
-
-static enum pare_status make_pairs(struct walker *w)
-{
-    size_t tokens = 0;
-    for (size_t i = 0; i < w->walk->n_batches; i++)
-        if (w->walk->batches[i].n_tokens > tokens)
-            tokens = w->walk->batches[i].n_tokens;
-    for (int s = 0; s < PARE_SITES; s++)
-        if (w->wanted[s])
-            PARE_TRY(pare_alloc_raw(&w->pair[s], tokens,
-                                    w->sites[w->wanted[s] - 1].K * sizeof **w->pair,
-                                    w->err));
+    (void)err;
+    keep(context, 0, site, X, rows);
     return PARE_OK;
 }
 
-static void free_pairs(struct walker *w)
+/* What was kept, PARE_WALK_ROWS at a time; all of it at the end of a batch. */
+static enum pare_status show(struct walker *w, int all)
 {
     for (int s = 0; s < PARE_SITES; s++) {
-        pare_free(w->pair[s]);
-        w->pair[s] = NULL;
+        struct pare_walk_rows *rows = &w->rows[s];
+        const float *X, *original;
+        size_t n;
+        while (w->wanted[s] && (n = pare_walk_rows_next(rows, all, &X, &original)) > 0) {
+            PARE_TRY(w->visitor->inputs(w->visitor->context, &w->sites[w->wanted[s] - 1],
+                                        X, original, n, w->err));
+            pare_walk_rows_drop(rows, n);
+        }
     }
+    return PARE_OK;
 }
 
-/* Runs the part for all batches with those taps, or to replace the hidden states. */
-static enum pare_status run_all(struct walker *w, const struct pare_tap *current,
-                                const struct pare_tap *original)
+static enum pare_status make_rows(struct walker *w)
+{
+    const struct pare_walk *walk = w->walk;
+    const size_t most = pare_walk_piece_tokens(walk->batches, walk->n_batches);
+    for (int s = 0; s < PARE_SITES; s++)
+        if (w->wanted[s])
+            PARE_TRY(pare_walk_rows_init(&w->rows[s], w->sites[w->wanted[s] - 1].K, most,
+                                         walk->both, w->err));
+    return PARE_OK;
+}
+
+static void free_rows(struct walker *w)
+{
+    for (int s = 0; s < PARE_SITES; s++)
+        pare_walk_rows_free(&w->rows[s]);
+}
+
+/* Shows the part's inputs for one batch, whose first token is number `token` of all. */
+static enum pare_status see_batch(struct walker *w, const struct pare_batch *batch,
+                                  size_t token)
+{
+    const struct pare_tap taps[] = {{keep_current, w}, {keep_original, w}};
+    const struct pare_model *models[] = {w->current.model, w->shared ? w->current.model
+                                                                     : w->original.model};
+    struct stream *const streams[] = {&w->current, &w->original};
+    float *hidden[2];
+    for (int i = 0; i <= w->walk->both; i++)
+        PARE_TRY(pare_hidden_fetch(&streams[i]->hidden, token, batch, w->part < 0,
+                                   &hidden[i], w->err));
+    for (size_t first = 0, end; first < batch->n_seq; first = end) {
+        end = pare_walk_piece_end(batch, first);
+        const struct pare_batch piece = piece_of(w, batch, first, end);
+        for (int i = 0; i <= w->walk->both; i++)
+            PARE_TRY(run_part(w, models[i], &piece, place_of(w, batch, first, hidden[i]),
+                              &taps[i]));
+        PARE_TRY(show(w, 0));
+    }
+    return show(w, 1);
+}
+
+/* The same for all batches. */
+static enum pare_status see_all(struct walker *w)
 {
     const struct pare_walk *walk = w->walk;
     size_t at = 0;
+    w->shared =
+        walk->both && w->visitor->same && w->visitor->same(w->visitor->context, w->part);
     PARE_TRY(bind(w, &w->current));
-    if (walk->both)
+    if (walk->both && !w->shared)
         PARE_TRY(bind(w, &w->original));
     for (size_t i = 0; i < walk->n_batches; i++) {
-        const struct pare_batch *batch = &walk->batches[i];
         PARE_TRY(pare_check_interrupted(w->err));
-        if (walk->both)
-            PARE_TRY(run_batch(w, &w->original, batch, at, original));
-        PARE_TRY(run_batch(w, &w->current, batch, at, current));
+        PARE_TRY(see_batch(w, &walk->batches[i], at));
+        at += walk->batches[i].n_tokens;
+    }
+    return PARE_OK;
+}
+
+/* Replaces the hidden states of all batches by what the part makes of them. */
+static enum pare_status go_on(struct walker *w, struct stream *stream)
+{
+    const struct pare_walk *walk = w->walk;
+    size_t at = 0;
+    PARE_TRY(bind(w, stream));
+    for (size_t i = 0; i < walk->n_batches; i++) {
+        const struct pare_batch *batch = &walk->batches[i];
+        float *hidden;
+        PARE_TRY(pare_check_interrupted(w->err));
+        PARE_TRY(
+            pare_hidden_fetch(&stream->hidden, at, batch, w->part < 0, &hidden, w->err));
+        for (size_t first = 0, end; first < batch->n_seq; first = end) {
+            end = pare_walk_piece_end(batch, first);
+            const struct pare_batch piece = piece_of(w, batch, first, end);
+            PARE_TRY(run_part(w, stream->model, &piece, place_of(w, batch, first, hidden),
+                              NULL));
+        }
+        PARE_TRY(pare_hidden_store(&stream->hidden, at, batch, w->err));
         at += batch->n_tokens;
     }
+    unbind(stream);
     return PARE_OK;
 }
 
@@ -265,18 +343,34 @@ static enum pare_status run_all(struct walker *w, const struct pare_tap *current
 /* One pass over all batches for the sites first .. end - 1 that the visitor wants. */
 static enum pare_status see(struct walker *w, int first, int end)
 {
-    const struct pare_tap current = {show, w}, original = {keep_original, w};
     memset(w->wanted, 0, sizeof w->wanted);
     for (int s = first; s < end; s++)
         w->wanted[w->sites[s].site] = w->chosen[s] ? s + 1 : 0;
-    enum pare_status status = w->walk->both ? make_pairs(w) : PARE_OK;
+    enum pare_status status = make_rows(w);
     if (status == PARE_OK)
-        status = run_all(w, &current, &original);
-    free_pairs(w);
+        status = see_all(w);
+    free_rows(w);
     return status;
 }
 
-/* The pass, and what the visitor makes of it. */
+/* Passes, until the visitor has seen enough. */
+static enum pare_status see_enough(struct walker *w, int first, int end)
+{
+    for (int again = 1; again;) {
+        PARE_TRY(see(w, first, end));
+        again = 0;
+        for (int s = first; w->visitor->seen && s < end; s++) {
+            int more = 0;
+            if (w->chosen[s])
+                PARE_TRY(
+                    w->visitor->seen(w->visitor->context, &w->sites[s], &more, w->err));
+            again |= more;
+        }
+    }
+    return PARE_OK;
+}
+
+/* The passes, and what the visitor makes of them. */
 static enum pare_status see_and_solve(struct walker *w, int first, int end)
 {
     int any = 0;
@@ -284,7 +378,7 @@ static enum pare_status see_and_solve(struct walker *w, int first, int end)
         any |= w->chosen[s];
     if (!any)
         return PARE_OK;
-    PARE_TRY(see(w, first, end));
+    PARE_TRY(see_enough(w, first, end));
     unbind(&w->current);
     unbind(&w->original);
     pare_arena_free(&w->acts.arena);
@@ -332,9 +426,21 @@ static enum pare_status walk_part(struct walker *w)
         PARE_TRY(run_stage(w, first, end));
         first = end;
     }
-    if (w->part < (int)w->walk->config->layers)
-        PARE_TRY(run_all(w, NULL, NULL));
+    if (w->part < (int)w->walk->config->layers) {
+        unbind(&w->original);
+        PARE_TRY(go_on(w, &w->current));
+        if (w->walk->both)
+            PARE_TRY(go_on(w, &w->original));
+    }
     return visitor->end ? visitor->end(visitor->context, w->part, w->err) : PARE_OK;
+}
+
+static size_t most_sequences(const struct pare_walk *walk)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < walk->n_batches; i++)
+        most = walk->batches[i].n_seq > most ? walk->batches[i].n_seq : most;
+    return most;
 }
 
 enum pare_status pare_walk_run(const struct pare_walk *walk,
@@ -345,6 +451,7 @@ enum pare_status pare_walk_run(const struct pare_walk *walk,
     const int layers = (int)walk->config->layers;
     enum pare_status status;
     w.acts.first_only = pare_walk_first_only(walk->config);
+    PARE_TRY_OUT(pare_alloc(&w.starts, most_sequences(walk) + 1, sizeof *w.starts, err));
     PARE_TRY_OUT(open_stream(&w, &w.current, &walk->current));
     if (walk->both)
         PARE_TRY_OUT(open_stream(&w, &w.original, &walk->original));
@@ -359,5 +466,6 @@ out:
     close_stream(&w.current);
     close_stream(&w.original);
     pare_acts_free(&w.acts);
+    pare_free(w.starts);
     return status;
 }

@@ -4,10 +4,9 @@
  * replaced ones compute.
  *
  * Only the hidden states of all batches (which a file can hold) and one part's weights
- * are in memory. The
- * arithmetic is pare_forward's (forward.h), down to what it leaves out: of a classifier's
- * last block only the rows of first tokens exist behind the keys and values. Batches have
- * no padding, so every row that is seen belongs to a token.
+ * are in memory. The arithmetic is pare_forward's (forward.h), down to what it leaves
+ * out: of a classifier's last block only the rows of first tokens exist behind the keys
+ * and values. Batches have no padding, so every row that is seen belongs to a token.
  */
 #ifndef PARE_MODEL_WALK_H
 #define PARE_MODEL_WALK_H
@@ -30,6 +29,11 @@ struct pare_walk_site {
 };
 
 #define PARE_WALK_SITES 5 /* of a part, at most */
+#define PARE_WALK_ROWS 768
+
+/* Batches are run in pieces of whole sequences, of 256 tokens unless one has more: tokens
+ * of the largest piece. */
+size_t pare_walk_piece_tokens(const struct pare_batch *batches, size_t n_batches);
 
 /* The sites of a part in the order of the forward; returns how many there are. */
 int pare_walk_sites(const struct pare_config *config, const struct pare_plan *plan,
@@ -42,11 +46,19 @@ struct pare_walk_visitor {
     enum pare_status (*begin)(void *context, int part, struct pare_error *err);
     /* Whether the site's inputs are to be seen. */
     int (*wants)(void *context, const struct pare_walk_site *site);
-    /* X[rows, K] of one batch. `original`: the same rows as the original weights make
-     * them, NULL unless walk.both. */
+    /* X[rows, K]: rows of a batch in order, PARE_WALK_ROWS at a time and the rest of them
+     * at its end, which second moments (gram.h) do not notice. `original`: the same rows
+     * as the original weights make them, NULL unless walk.both. */
     enum pare_status (*inputs)(void *context, const struct pare_walk_site *site,
                                const float *X, const float *original, size_t rows,
                                struct pare_error *err);
+    /* All batches were seen; *again: they are to be once more before `solve`, with all
+     * other sites of this pass (one_site: there is none). Or NULL. */
+    enum pare_status (*seen)(void *context, const struct pare_walk_site *site, int *again,
+                             struct pare_error *err);
+    /* walk.both: whether `current` finds the original weights for the part now; or NULL:
+     * it may not. They are bound once then. */
+    int (*same)(void *context, int part);
     /* All batches were seen. Nothing is bound and no batch in memory while this runs. */
     enum pare_status (*solve)(void *context, const struct pare_walk_site *site,
                               struct pare_error *err);

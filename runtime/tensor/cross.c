@@ -5,14 +5,25 @@
 #include "runtime/base/parallel.h"
 #include "runtime/tensor/gemm.h"
 
-#define PASS 768  /* rows whose products are summed in float */
-#define BLOCK 256 /* rows of C at a time */
+#define PASS 768 /* rows whose products are summed in float */
+#define COLUMNS PARE_CROSS_COLUMNS
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 enum pare_status pare_cross_init(struct pare_cross *cross, size_t K,
                                  struct pare_error *err)
 {
-    *cross = (struct pare_cross){.K = K};
-    return pare_alloc(&cross->sum, K, K * sizeof *cross->sum, err);
+    return pare_cross_init_band(cross, K, 0, K, err);
+}
+
+enum pare_status pare_cross_init_band(struct pare_cross *cross, size_t K, size_t first,
+                                      size_t end, struct pare_error *err)
+{
+    *cross = (struct pare_cross){.K = K, .first = first, .end = end};
+    return pare_alloc(&cross->sum, end - first, K * sizeof *cross->sum, err);
 }
 
 void pare_cross_free(struct pare_cross *cross)
@@ -21,16 +32,37 @@ void pare_cross_free(struct pare_cross *cross)
     *cross = (struct pare_cross){0};
 }
 
+size_t pare_cross_band(size_t K, size_t n, size_t i)
+{
+    const size_t panels = (K + COLUMNS - 1) / COLUMNS;
+    return smaller((panels * i / n) * COLUMNS, K);
+}
+
+static enum pare_status memory_panel(void *context, size_t first, size_t n,
+                                     const double **panel, struct pare_error *err)
+{
+    const struct pare_cross *cross = context;
+    (void)n;
+    (void)err;
+    *panel = cross->sum + (first - cross->first) * cross->K;
+    return PARE_OK;
+}
+
+struct pare_cross_source pare_cross_in_memory(struct pare_cross *cross)
+{
+    return (struct pare_cross_source){cross->K, memory_panel, cross};
+}
+
 struct job {
-    const float *products; /* [BLOCK, K] */
+    const float *products; /* [K, columns] */
     double *sum;
-    size_t K;
+    size_t columns;
 };
 
 static void add_rows(void *context, size_t begin, size_t end)
 {
     const struct job *job = context;
-    for (size_t i = begin * job->K; i < end * job->K; i++)
+    for (size_t i = begin * job->columns; i < end * job->columns; i++)
         job->sum[i] += (double)job->products[i];
 }
 
@@ -42,16 +74,16 @@ enum pare_status pare_cross_add(struct pare_cross *cross, const float *D, const 
     struct pare_arena_mark mark = pare_arena_mark(scratch);
     float *products;
     enum pare_status status;
-    PARE_TRY_OUT(pare_arena_alloc(scratch, &products, BLOCK, K * sizeof *products, err));
+    PARE_TRY_OUT(
+        pare_arena_alloc(scratch, &products, K, COLUMNS * sizeof *products, err));
     for (size_t row = 0; row < rows; row += PASS)
-        for (size_t i = 0; i < K; i += BLOCK) {
-            const size_t n = K - i < BLOCK ? K - i : BLOCK;
-            struct job job = {products, cross->sum + i * K, K};
-            PARE_TRY_OUT(pare_gemm(n, K, rows - row < PASS ? rows - row : PASS,
-                                   pare_transposed(D + row * K + i, K),
-                                   pare_rows(X + row * K, K), products, K, 0, scratch,
-                                   err));
-            pare_parallel_for(n, 16, add_rows, &job);
+        for (size_t j = cross->first; j < cross->end; j += COLUMNS) {
+            const size_t n = smaller(COLUMNS, cross->end - j);
+            struct job job = {products, cross->sum + (j - cross->first) * K, n};
+            PARE_TRY_OUT(pare_gemm(
+                K, n, smaller(PASS, rows - row), pare_transposed(D + row * K, K),
+                pare_rows(X + row * K + j, K), products, n, 0, scratch, err));
+            pare_parallel_for(K, 16, add_rows, &job);
         }
 out:
     pare_arena_release(scratch, mark);

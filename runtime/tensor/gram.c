@@ -27,6 +27,11 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Elements of the triangle of a K x K matrix; the caller's product was checked. */
 static size_t triangle(size_t K)
 {
@@ -38,15 +43,29 @@ size_t pare_gram_bytes(size_t K)
     return triangle(K) * sizeof(double);
 }
 
+size_t pare_gram_band(size_t K, size_t n, size_t i)
+{
+    size_t row = 0;
+    while (row < K && pare_gram_at(K, row) < triangle(K) / n * i)
+        row++;
+    return i < n ? row : K;
+}
+
 enum pare_status pare_gram_init(struct pare_gram *gram, size_t K, struct pare_error *err)
 {
-    *gram = (struct pare_gram){.K = K};
+    return pare_gram_init_band(gram, K, 0, K, err);
+}
+
+enum pare_status pare_gram_init_band(struct pare_gram *gram, size_t K, size_t first,
+                                     size_t end, struct pare_error *err)
+{
+    *gram = (struct pare_gram){.K = K, .first = first, .end = end};
     if (K > UINT32_MAX)
         return pare_fail(err, PARE_ERR_MEMORY,
                          "%zu inputs are too many for a matrix of "
                          "second moments",
                          K);
-    return pare_alloc(&gram->sum, triangle(K), sizeof *gram->sum, err);
+    return pare_alloc(&gram->sum, pare_gram_elements(gram), sizeof *gram->sum, err);
 }
 
 void pare_gram_free(struct pare_gram *gram)
@@ -76,10 +95,13 @@ static void pack_tiles(void *context, size_t begin, size_t end)
 static void add_tile(const struct job *job, const struct pare_cut_task *task,
                      const float *tile)
 {
-    for (size_t row = task->row; row < task->row + task->rows; row++) {
+    const struct pare_gram *gram = job->gram;
+    const size_t end = smaller(task->row + task->rows, gram->end);
+    const size_t base = pare_gram_at(gram->K, gram->first);
+    for (size_t row = larger(task->row, gram->first); row < end; row++) {
         const float *from = tile + (row - task->row) * task->columns;
         const size_t first = row > task->column ? row - task->column : 0;
-        double *sum = job->gram->sum + pare_gram_at(job->gram->K, row);
+        double *sum = gram->sum + pare_gram_at(gram->K, row) - base;
         for (size_t j = first; j < task->columns; j++)
             sum[task->column + j - row] += (double)from[j];
     }
@@ -92,8 +114,9 @@ static void run_tasks(void *context, int worker, size_t begin, size_t end)
     float *tile = job->tiles + (size_t)worker * cut->block_rows * cut->group_columns;
     for (size_t number = begin; number < end; number++) {
         const struct pare_cut_task task = pare_cut_task(cut, number);
-        if (task.row >= task.column + task.columns)
-            continue; /* below the diagonal */
+        if (task.row >= task.column + task.columns || task.row >= job->gram->end ||
+            task.row + task.rows <= job->gram->first)
+            continue; /* below the diagonal, or of another band */
         for (size_t panel = task.panel; panel < task.panel_end; panel++) {
             const size_t column = panel * cut->nr;
             const float *b = job->b + column * cut->K;

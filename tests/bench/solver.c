@@ -305,18 +305,19 @@ static struct pare_factor factor_of(const struct layer *layer,
     return factor;
 }
 
-static float *corrected(const struct layer *layer, const struct setting *setting)
+static float *corrected(struct layer *layer, const struct setting *setting)
 {
     struct pare_factor factor = factor_of(layer, setting, setting->ridge);
     float *V = floats(layer->N * layer->K);
-    must(pare_quant_correct(&factor, &layer->cross, layer->W, layer->N, setting->correct,
-                            V, &scratch, &error),
+    const struct pare_cross_source C = pare_cross_in_memory(&layer->cross);
+    must(pare_quant_correct(&factor, &C, layer->W, layer->N, setting->correct, V,
+                            &scratch, &error),
          &error);
     pare_factor_free(&factor);
     return V;
 }
 
-static void solve(const struct layer *layer, const struct setting *setting,
+static void solve(struct layer *layer, const struct setting *setting,
                   struct pare_gptq_report *report)
 {
     float *V = setting->correct > 0 ? corrected(layer, setting) : NULL;

@@ -38,6 +38,31 @@ for options in "" "--sequential" "--correct 0 --act-order groups"; do
 done
 case "$every" in *"a pass over the text for each layer"*) ;; *) fail "never a pass for each layer" ;; esac
 
+# Moments that are large beside the rest, in bands.
+sed 's/"hidden_dim": [0-9]*/"hidden_dim": 1024/; s/"n_layers": [0-9]*/"n_layers": 2/' \
+    tiny/config.json >wide.json
+printf 'sentence\tlabel\nvery good\t0\nvery bad\t1\n' >two.tsv
+check 0 - pare-train -q --progress none --config wide.json --vocab tiny/vocab.txt \
+    --train two.tsv --epochs 1 --lr 1e-4 -o wide.gguf
+wide() {
+    pare-quantize wide.gguf --progress none -q -s int4 --calibration plain.txt \
+        --override 'blk.1.*=f16' --skip 'cls.*' "$@"
+}
+check 0 - wide -o plain.gguf
+most=$(wide --plan | sed -n 's/^memory: about \([0-9]*\)\..*/\1000/p')
+seen=
+for kb in $(seq $((most + 1000)) -500 $((most - 15000))); do
+    wide --plan --max-ram ${kb}kB >plan.txt 2>&1 || break
+    bands=$(sed -n 's/.*second moments in a file in \([0-9]*\) bands.*/\1/p' plan.txt)
+    test -n "$bands" || continue
+    case "$seen " in *" $bands "*) continue ;; esac
+    seen="$seen $bands"
+    grep -q '^disk: .*, second moments [1-9]' plan.txt || fail "$kb kB: $(cat plan.txt)"
+    check 0 - wide --max-ram ${kb}kB -o less.gguf
+    check 0 - cmp less.gguf plain.gguf
+done
+case "$seen" in " 1 2"*) ;; *) fail "moments in$seen bands" ;; esac
+
 check 4 "error: --max-ram 1MB: this takes " quantize -s int4 --calibration plain.txt \
     --max-ram 1MB -o x.gguf
 check 4 "; --correct 0 takes less" quantize -s int4 --calibration plain.txt --max-ram 1MB -o x.gguf

@@ -94,7 +94,8 @@ static void print_corrected(const struct problem *p)
     float *V = malloc(p->N * p->K * sizeof *V);
     must(pare_cross_init(&cross, p->K, &err), &err);
     must(pare_cross_add(&cross, p->W, p->W + p->K, p->N - 1, &scratch, &err), &err);
-    must(pare_quant_correct(&factor, &cross, p->W, p->N, 0.75f, V, &scratch, &err), &err);
+    const struct pare_cross_source C = pare_cross_in_memory(&cross);
+    must(pare_quant_correct(&factor, &C, p->W, p->N, 0.75f, V, &scratch, &err), &err);
     print_digest(V, p->N * p->K, "corrected");
     free(V);
     pare_cross_free(&cross);

@@ -94,7 +94,8 @@ static float *corrected(const struct golden *g, const struct pare_factor *factor
     float *V = malloc((size_t)g->N * g->K * sizeof *V);
     cr_assert_eq(pare_cross_init(&cross, g->K, NULL), PARE_OK);
     cr_assert_eq(pare_cross_add(&cross, g->D, g->X, g->T, &scratch, NULL), PARE_OK);
-    cr_assert_eq(pare_quant_correct(factor, &cross, g->W, g->N, 1, V, &scratch, NULL),
+    const struct pare_cross_source C = pare_cross_in_memory(&cross);
+    cr_assert_eq(pare_quant_correct(factor, &C, g->W, g->N, 1, V, &scratch, NULL),
                  PARE_OK);
     pare_cross_free(&cross);
     pare_arena_free(&scratch);

@@ -103,3 +103,31 @@ Test(gram, many_batches_lose_nothing_to_rounding)
     pare_gram_free(&gram);
     pare_arena_free(&arena);
 }
+
+/* Bands of rows have the bits of the whole, wherever they are cut. */
+Test(gram, bands_are_the_rows_of_the_whole)
+{
+    const size_t rows = 800, K = 530;
+    struct pare_arena arena = {0};
+    float *X = numbers(rows * K, 9);
+    struct pare_gram whole = moments(X, rows, K, K, rows);
+    for (size_t n = 1; n <= 7; n++)
+        for (size_t i = 0; i < n; i++) {
+            struct pare_gram band;
+            const size_t first = pare_gram_band(K, n, i);
+            const size_t end = pare_gram_band(K, n, i + 1);
+            cr_assert_eq(pare_gram_init_band(&band, K, first, end, NULL), PARE_OK);
+            cr_assert_eq(pare_gram_add(&band, X, rows, K, &arena, NULL), PARE_OK);
+            cr_assert_arr_eq(band.sum, whole.sum + pare_gram_at(K, first),
+                             pare_gram_elements(&band) * sizeof(double), "%zu of %zu", i,
+                             n);
+            cr_assert_leq(pare_gram_elements(&band) * sizeof(double),
+                          pare_gram_bytes(K) / n + K * sizeof(double));
+            pare_gram_free(&band);
+        }
+    cr_assert_eq(pare_gram_band(K, 7, 0), 0);
+    cr_assert_eq(pare_gram_band(K, 7, 7), K);
+    pare_gram_free(&whole);
+    pare_arena_free(&arena);
+    free(X);
+}

@@ -45,8 +45,22 @@ static struct pare_config encoder(void)
 }
 
 #define BATCHES 3
-static const uint32_t lengths[BATCHES][4] = {
-    {5, 1, 40, 17}, {16, 33, 2, 9}, {7, 7, 1, 30}};
+#define MANY 48 /* of several pieces, and of more rows than are shown at once */
+static const size_t counts[BATCHES] = {4, MANY, 4};
+static const uint32_t lengths[BATCHES][MANY] = {
+    {5, 1, 40, 17},
+    {16, 33, 2,  9,  40, 39, 1,  8,  22, 40, 40, 40, 5,  6,  7,  40,
+     40, 31, 30, 29, 3,  40, 40, 12, 13, 40, 17, 1,  1,  40, 40, 2,
+     40, 40, 9,  28, 27, 40, 6,  40, 40, 8,  40, 4,  40, 11, 1,  40},
+    {7, 7, 1, 30}};
+
+static size_t count_sequences(void)
+{
+    size_t n = 0;
+    for (int b = 0; b < BATCHES; b++)
+        n += counts[b];
+    return n;
+}
 
 /* Weights that a visitor replaces, by slots. */
 struct weights {
@@ -82,6 +96,7 @@ struct seen {
     struct pare_walk_site site;
     float *X, *original;
     size_t rows;
+    int passes;
     struct pare_gram gram;
 };
 
@@ -103,6 +118,7 @@ struct world {
     /* compare */
     int sequential, both;
     size_t compared;
+    int bound;
 };
 
 static void set_up(struct world *w, const struct pare_config *config)
@@ -120,8 +136,8 @@ static void set_up(struct world *w, const struct pare_config *config)
     w->original = (struct weights){&w->model.plan, w->model.weights};
     w->now = (struct weights){&w->model.plan, copy};
     for (int b = 0; b < BATCHES; b++) {
-        OK(random_batch_make(config, lengths[b], 4, 3 + (uint64_t)b, &w->batches[b],
-                             &err));
+        OK(random_batch_make(config, lengths[b], counts[b], 3 + (uint64_t)b,
+                             &w->batches[b], &err));
         w->plain[b] = w->batches[b].batch;
         w->tokens += w->plain[b].n_tokens;
     }
@@ -195,6 +211,7 @@ static enum pare_status inputs(void *context, const struct pare_walk_site *site,
     const size_t at = seen->rows * site->K;
     cr_assert(w->open && site->part == w->next_part);
     cr_assert_eq(original != NULL, w->both);
+    cr_assert_leq(rows, PARE_WALK_ROWS);
     memcpy(seen->X + at, X, rows * site->K * sizeof *X);
     if (original)
         memcpy(seen->original + at, original, rows * site->K * sizeof *X);
@@ -257,7 +274,7 @@ static void expect_rows(const struct world *w, const struct seen *seen)
     const int behind = seen->site.site != PARE_SITE_KV && w->config.labels > 0 &&
                        seen->site.part + 1 >= (int)w->config.layers;
     cr_assert_eq(seen->site.first, behind);
-    cr_assert_eq(seen->rows, behind ? (size_t)4 * BATCHES : w->tokens);
+    cr_assert_eq(seen->rows, behind ? count_sequences() : w->tokens);
 }
 
 /* Sequential: at this moment the weights are as the site saw them, but for Q's beside
@@ -286,6 +303,12 @@ static enum pare_status solve_nothing(void *context, const struct pare_walk_site
     (void)err;
     expect_rows(context, seen_at(context, site));
     return PARE_OK;
+}
+
+static void nothing(void *context, const struct pare_walk_site *site)
+{
+    (void)context;
+    (void)site;
 }
 
 static struct pare_walk make_walk(struct world *w)
@@ -395,10 +418,111 @@ Test(walk, second_moments_are_those_of_the_rows)
                     size += fabs(x);
                 }
                 cr_assert_float_eq(seen->gram.sum[pare_gram_at(K, i) + j - i], sum,
-                                   1e-6 * size);
+                                   4e-6 * size);
             }
     }
     tear_down(&w);
+}
+
+/* Bit for bit as if all rows of a batch had been added at once. */
+Test(walk, second_moments_do_not_notice_how_batches_are_shown)
+{
+    struct world w;
+    set_up(&w, &classifier);
+    cr_assert_gt(w.plain[1].n_tokens, PARE_WALK_ROWS);
+    walk(&w);
+    for (size_t s = 0; s < w.n_seen; s++) {
+        const struct seen *seen = &w.seen[s];
+        const float *X = seen->X;
+        struct pare_gram gram;
+        OK(pare_gram_init(&gram, seen->site.K, &err));
+        for (int b = 0; b < BATCHES; b++) {
+            const size_t rows = seen->site.first ? w.plain[b].n_seq : w.plain[b].n_tokens;
+            OK(pare_gram_add(&gram, X, rows, seen->site.K, &w.scratch, &err));
+            X += rows * seen->site.K;
+        }
+        cr_assert_arr_eq(gram.sum, seen->gram.sum, pare_gram_bytes(seen->site.K));
+        pare_gram_free(&gram);
+    }
+    tear_down(&w);
+}
+
+static enum pare_status seen_thrice(void *context, const struct pare_walk_site *site,
+                                    int *again, struct pare_error *err)
+{
+    struct world *w = context;
+    struct seen *seen = seen_at(w, site);
+    (void)err;
+    expect_rows(w, seen);
+    *again = ++seen->passes < 3;
+    seen->rows = *again ? 0 : seen->rows;
+    return PARE_OK;
+}
+
+/* Each pass shows the same rows, also behind parts that were replaced. */
+Test(walk, as_many_passes_as_the_visitor_asks_for)
+{
+    struct world w[2];
+    for (int i = 0; i < 2; i++) {
+        set_up(&w[i], &classifier);
+        w[i].replace = w[i].both = 1;
+        struct pare_walk walk = make_walk(&w[i]);
+        struct pare_walk_visitor visitor = visitor_of(&w[i]);
+        visitor.replace = nothing;
+        visitor.seen = i ? seen_thrice : NULL;
+        visitor.solve = solve_nothing;
+        walk.one_site = 1;
+        OK(pare_walk_run(&walk, &visitor, &err));
+    }
+    cr_assert_eq(w[0].n_seen, w[1].n_seen);
+    for (size_t s = 0; s < w[0].n_seen; s++) {
+        const struct seen *a = &w[0].seen[s], *b = &w[1].seen[s];
+        cr_assert_eq(b->passes, 3);
+        cr_assert_eq(b->gram.rows, 3 * a->gram.rows);
+        cr_assert_arr_eq(a->X, b->X, a->rows * a->site.K * sizeof *a->X);
+        cr_assert_arr_eq(a->original, b->original, a->rows * a->site.K * sizeof *a->X);
+    }
+    tear_down(&w[0]);
+    tear_down(&w[1]);
+}
+
+static int always(void *context, int part)
+{
+    (void)context;
+    (void)part;
+    return 1;
+}
+
+static void count_bound(void *context, int part)
+{
+    struct world *w = context;
+    (void)part;
+    w->bound++;
+}
+
+/* Weights that are the original ones are in memory once while inputs are seen. */
+Test(walk, the_same_weights_are_bound_once)
+{
+    struct world w[2];
+    for (int i = 0; i < 2; i++) {
+        set_up(&w[i], &classifier);
+        w[i].replace = w[i].both = 1;
+        struct pare_walk walk = make_walk(&w[i]);
+        struct pare_walk_visitor visitor = visitor_of(&w[i]);
+        visitor.same = i ? always : NULL;
+        visitor.bound = count_bound;
+        OK(pare_walk_run(&walk, &visitor, &err));
+    }
+    /* Embeddings twice; blocks and the head twice each, and blocks twice to go on. */
+    cr_assert_eq(w[0].bound, 2 + 2 * 4 + 2 * 3);
+    cr_assert_eq(w[1].bound, 2 + 4 + 2 * 3);
+    for (size_t s = 0; s < w[0].n_seen; s++) {
+        const struct seen *a = &w[0].seen[s], *b = &w[1].seen[s];
+        cr_assert_arr_eq(a->X, b->X, a->rows * a->site.K * sizeof *a->X);
+        cr_assert_arr_eq(a->original, b->original, a->rows * a->site.K * sizeof *a->X);
+    }
+    tear_down(&w[0]);
+    tear_down(&w[1]);
 }
 
 Test(walk, bits_do_not_depend_on_threads)
