@@ -123,7 +123,8 @@ static enum pare_status solve(struct job *job, struct pare_gptq_report *report,
         .context = job,
         .group = job->options->early ? 0 : job->grids.group,
         .begin = begin,
-        .decide = decide};
+        .decide = decide,
+        .passes = job->factor->fallback ? 0 : job->options->passes};
     PARE_TRY(pare_sweep_run(&sweep, &filling, scratch, err));
     PARE_TRY(sum_up(job, report, scratch, err));
     if (job->stored)
@@ -146,7 +147,8 @@ struct pare_gptq_options pare_gptq_defaults(const struct pare_target *target)
                                       .search = PARE_SEARCH_SWEEP,
                                       .candidates = 17,
                                       .step = 0.04f,
-                                      .early = !is_late(target)};
+                                      .early = !is_late(target),
+                                      .passes = PARE_GPTQ_PASSES};
 }
 
 enum pare_order pare_gptq_default_order(const struct pare_target *target)

@@ -3,6 +3,9 @@
  *
  *     q_k = the value nearest to x_k in the grid of its group
  *
+ * and passes of coordinate descent over the codes of each unit (improve.h). Without
+ * passes it is the published algorithm.
+ *
  * The grid of a group is found (fit.h) when the sweep reaches it, for what its weights
  * are then; or, with early grids, before the sweep, for the weights as they are given.
  * Early grids let columns of all groups mix in the order ("static act-order"). The scales
@@ -26,11 +29,15 @@ struct pare_gptq_options {
     int candidates; /* grids that are tried, unless RANGE */
     float step;     /* each so much smaller than the one before; candidates step < 1 */
     int early;      /* grids before the sweep */
+    int passes;     /* that improve the codes (improve.h) */
 };
 
-/* What measured best (docs/RESULTS.md): grids on the way, in PARE_ORDER_GROUPS, for up to
- * 3 bits and in super-blocks; else early grids, in PARE_ORDER_ALL, from 4 bits on. Late
- * grids are better when the order has to be PARE_ORDER_GROUPS. */
+#define PARE_GPTQ_PASSES 3
+
+/* What measured best (docs/RESULTS.md): PARE_GPTQ_PASSES; grids on the way, in
+ * PARE_ORDER_GROUPS, for up to 3 bits and in super-blocks; else early grids, in
+ * PARE_ORDER_ALL, from 4 bits on. Late grids are better when the order has to be
+ * PARE_ORDER_GROUPS. */
 struct pare_gptq_options pare_gptq_defaults(const struct pare_target *target);
 enum pare_order pare_gptq_default_order(const struct pare_target *target);
 

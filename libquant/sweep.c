@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "libquant/improve.h"
 #include "runtime/base/parallel.h"
 #include "runtime/kernels/kernels.h"
 #include "runtime/tensor/cholesky.h"
@@ -15,6 +16,7 @@
 struct unit {
     size_t column, columns;
     float *inverse, *T; /* [columns, columns] */
+    float *M;           /* the same, R_aa R_aa^T: when there are passes */
 };
 
 struct worker {
@@ -23,6 +25,8 @@ struct worker {
     float *e;         /* [ROWS] */
     float *gemm;      /* scratch of pare_gemm_one */
     float *row;       /* [K] */
+    float *begun;     /* [columns of a unit, ROWS]: x as it begins, for the passes */
+    struct pare_improve_space space;
 };
 
 struct job {
@@ -72,6 +76,24 @@ static size_t unit_end(const struct pare_sweep_filling *filling, size_t column)
     return column + UNIT / group * group;
 }
 
+/* M = R_aa R_aa^T, by way of T: below the diagonal R has something else. */
+static void square(const struct job *job, const struct unit *unit, float *gemm)
+{
+    const size_t n = unit->columns;
+    const float *R = job->R + unit->column * (job->K + 1);
+    memset(unit->T, 0, n * n * sizeof *unit->T);
+    for (size_t i = 0; i < n; i++)
+        memcpy(unit->T + i * (n + 1), R + i * (job->K + 1), (n - i) * sizeof *unit->T);
+    pare_gemm_one(&(struct pare_gemm_task){.M = n,
+                                           .N = n,
+                                           .K = n,
+                                           .A = pare_rows(unit->T, n),
+                                           .B = pare_transposed(unit->T, n),
+                                           .C = unit->M,
+                                           .ldc = n},
+                  gemm);
+}
+
 static void invert_units(void *context, int worker, size_t begin, size_t end)
 {
     const struct job *job = context;
@@ -79,6 +101,8 @@ static void invert_units(void *context, int worker, size_t begin, size_t end)
         const struct unit *unit = &job->units[u];
         const size_t n = unit->columns;
         const float *R = job->R + unit->column * job->K + unit->column;
+        if (unit->M)
+            square(job, unit, job->workers[worker].gemm);
         pare_triangle_inverse(R, n, job->K, unit->inverse, n, job->workers[worker].gemm);
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < n; j++)
@@ -102,6 +126,8 @@ static enum pare_status cut_units(struct job *job, struct pare_arena *scratch,
         const size_t floats = unit->columns * unit->columns;
         PARE_TRY(pare_arena_alloc(scratch, &unit->inverse, floats, sizeof(float), err));
         PARE_TRY(pare_arena_alloc(scratch, &unit->T, floats, sizeof(float), err));
+        if (job->filling->passes)
+            PARE_TRY(pare_arena_alloc(scratch, &unit->M, floats, sizeof(float), err));
     }
     return PARE_OK;
 }
@@ -117,16 +143,25 @@ static enum pare_status worker_init(const struct job *job, struct worker *worker
                                     struct pare_arena *scratch, struct pare_error *err)
 {
     const size_t n = job->most * ROWS;
-    const size_t gemm = larger(pare_gemm_one_scratch(job->most, ROWS, job->most),
-                               pare_triangle_scratch(job->most));
+    const size_t gemm =
+        larger(larger(pare_gemm_one_scratch(job->most, ROWS, job->most),
+                      pare_gemm_one_scratch(job->most, job->most, job->most)),
+               pare_triangle_scratch(job->most));
     PARE_TRY(pare_arena_alloc(scratch, &worker->w, n, sizeof(float), err));
     PARE_TRY(pare_arena_alloc(scratch, &worker->x, n, sizeof(float), err));
-    memset(worker->x, 0, n * sizeof(float)); /* lanes without a row stay 0 */
     PARE_TRY(pare_arena_alloc(scratch, &worker->q, n, sizeof(float), err));
+    memset(worker->x, 0, n * sizeof(float)); /* lanes without a row stay 0 */
+    memset(worker->q, 0, n * sizeof(float));
     PARE_TRY(pare_arena_alloc(scratch, &worker->e, ROWS, sizeof(float), err));
     PARE_TRY(pare_arena_alloc(scratch, &worker->codes, n, 1, err));
     PARE_TRY(pare_arena_alloc(scratch, &worker->row, job->K, sizeof(float), err));
-    return pare_arena_alloc(scratch, &worker->gemm, gemm, sizeof(float), err);
+    PARE_TRY(pare_arena_alloc(scratch, &worker->gemm, gemm, sizeof(float), err));
+    if (!job->filling->passes)
+        return PARE_OK;
+    worker->space.gemm = worker->gemm;
+    PARE_TRY(pare_arena_alloc(scratch, &worker->begun, n, sizeof(float), err));
+    PARE_TRY(pare_arena_alloc(scratch, &worker->space.e, n, sizeof(float), err));
+    return pare_arena_alloc(scratch, &worker->space.g, n, sizeof(float), err);
 }
 
 static enum pare_status allocate(struct job *job, struct pare_arena *scratch,
@@ -269,6 +304,8 @@ static void decide_tile(const struct job *job, int number,
     struct worker *worker = &job->workers[number];
     const size_t group = has_large_groups(job) ? 0 : filling->group;
     float loss[ROWS] = {0};
+    if (filling->passes)
+        memcpy(worker->begun, tile->x, tile->columns * ROWS * sizeof(float));
     for (size_t k = 0; k < tile->columns; k++) {
         float *x = tile->x + k * ROWS, *q = worker->q + k * ROWS;
         const float *T = tile->T + k * tile->ldt + k;
@@ -286,6 +323,13 @@ static void decide_tile(const struct job *job, int number,
         job->kernels->deviate(worker->e, loss, x, q, tile->cost[k], tile->rows);
         job->kernels->rank_one(x + ROWS, ROWS, T + 1, worker->e, tile->columns - k - 1,
                                tile->rows);
+    }
+    if (filling->passes) {
+        struct pare_sweep_tile begun = *tile;
+        begun.x = worker->begun;
+        pare_sweep_improve(filling, number, &begun, job->unit->M, worker->q,
+                           job->sweep->codes ? worker->codes : NULL, loss,
+                           &worker->space);
     }
     end_tile(job, worker, tile);
     for (size_t i = 0; i < tile->rows; i++)

@@ -57,6 +57,9 @@ struct pare_sweep_filling {
      * is NULL when the sweep has none. */
     void (*decide)(void *context, int worker, const struct pare_sweep_tile *tile,
                    size_t k, float *q, uint8_t *codes);
+    /* So often the decisions of each unit are gone through again (improve.h). decide is
+     * then called once more for each column, with other x; 0: never. */
+    int passes;
 };
 
 struct pare_sweep {

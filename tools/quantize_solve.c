@@ -109,6 +109,7 @@ static enum pare_status solve_rows(const struct matrix *m, struct pare_error *er
         form->scale ? form->scale + m->first * (form->scale_bytes / m->N) : NULL,
         form->zero ? form->zero + m->first * (form->zero_bytes / m->N) : NULL};
     options.early = order_of(m) == PARE_ORDER_ALL;
+    options.passes = w->o->solver.passes;
     PARE_TRY(read_rows(m, err));
     if (is_nearest(m)) {
         struct pare_nearest nearest = pare_nearest_defaults(&m->target, m->cost);

@@ -1,12 +1,16 @@
 #include "tools/solver_options.h"
 
+#include "libquant/gptq.h"
+
 const char *const solver_names[] = {"rtn", "weighted", "gptq", NULL};
 const char *const solver_orders[] = {"auto", "off", "groups", "all", NULL};
 
 struct solver_options solver_options_default(void)
 {
-    return (struct solver_options){
-        .solver = -1, .damping = PARE_DAMPING, .correct = 0.25};
+    return (struct solver_options){.solver = -1,
+                                   .passes = PARE_GPTQ_PASSES,
+                                   .damping = PARE_DAMPING,
+                                   .correct = 0.25};
 }
 
 static int differ(double a, double b)
@@ -30,11 +34,11 @@ enum pare_status solver_options_check(const struct solver_options *o, int calibr
         return pare_fail(err, PARE_ERR_USAGE,
                          "--solver rtn has no use for --calibration");
     if (*solver != SOLVER_GPTQ &&
-        (o->order != none.order || o->sequential || differ(o->damping, none.damping) ||
-         differ(o->correct, none.correct)))
+        (o->order != none.order || o->passes != none.passes || o->sequential ||
+         differ(o->damping, none.damping) || differ(o->correct, none.correct)))
         return pare_fail(err, PARE_ERR_USAGE,
-                         "--act-order, --damping, --correct and --sequential are for "
-                         "--solver gptq");
+                         "--act-order, --passes, --damping, --correct and --sequential "
+                         "are for --solver gptq");
     return PARE_OK;
 }
 
@@ -49,6 +53,7 @@ int solver_options_history(const struct solver_options *o, cJSON *json)
         return cJSON_AddStringToObject(json, "solver", solver_names[o->solver]) != NULL;
     return cJSON_AddStringToObject(json, "solver", solver_names[SOLVER_GPTQ]) &&
            cJSON_AddStringToObject(json, "act_order", solver_orders[o->order]) &&
+           cJSON_AddNumberToObject(json, "passes", o->passes) &&
            cJSON_AddNumberToObject(json, "damping", o->damping) &&
            (o->correct <= 0 || cJSON_AddNumberToObject(json, "correct", o->correct)) &&
            (!o->sequential || cJSON_AddTrueToObject(json, "sequential"));

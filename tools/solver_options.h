@@ -11,6 +11,7 @@ enum solver { SOLVER_RTN, SOLVER_WEIGHTED, SOLVER_GPTQ };
 struct solver_options {
     int solver; /* enum solver, -1: not given */
     int order;  /* enum pare_order + 1; 0: what is best for the format */
+    int passes;
     double damping, correct;
     int sequential;
 };
@@ -30,6 +31,9 @@ extern const char *const solver_orders[];
                         "groups, large inputs first, a whole group at a time; all, "     \
                         "large inputs first, with grids found before; auto, all from "   \
                         "4 bits on, else and in super-blocks groups"),                   \
+        PARE_CLI_INT(0, "passes", "N", &(o)->passes, 0, 1000,                            \
+                     "gptq: how often the codes it chose are gone through again, each "  \
+                     "for what the others around it became"),                            \
         PARE_CLI_DOUBLE(0, "damping", "X", &(o)->damping, 0, 100,                        \
                         "gptq: added to the second moments of the inputs, of the mean "  \
                         "of their diagonal"),                                            \

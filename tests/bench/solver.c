@@ -261,6 +261,7 @@ static int apply_word(const char *word, struct setting *setting)
     case 'w': setting->correct = 0.01f * (float)number; return 1;
     case 'r': setting->ridge = 0.001 * (double)number; return 1;
     case 'd': setting->damping = 0.001 * (double)number; return 1;
+    case 'p': gptq->passes = (int)number; return 1;
     case 'c': gptq->candidates = (int)number; return 1;
     case 's': gptq->step = 0.01f * (float)number; return 1;
     default: gptq->target.grid.bits = (int)number; return digits == word;

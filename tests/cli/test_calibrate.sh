@@ -30,7 +30,7 @@ tr -d '\t\n' <g.json | tr '{' '\n' | grep output_error >solved
 [ "$(wc -l <solved)" -eq 7 ] || fail "$(wc -l <solved) matrices were solved for, not 7"
 sed 's/.*"output_error":\([^,]*\),"output_error_rtn":\([^,]*\),.*/\1 \2/' solved |
     awk '!($1 + 0 < $2 + 0) { bad = 1 } END { exit bad }' || fail "rounding did better"
-check 0 '"solver":"gptq","act_order":"auto","damping":0.01,"correct":0.25,"calibration_sha256":"' \
+check 0 '"solver":"gptq","act_order":"auto","passes":3,"damping":0.01,"correct":0.25,"calibration_sha256":"' \
     pare-inspect g.gguf
 check 0 '"samples":60,"tokens":660,"seed":"0"' pare-inspect g.gguf
 check 0 "$(sha256sum <plain.txt | cut -c 1-64)" pare-inspect g.gguf
@@ -137,13 +137,13 @@ check 0 - pare-quantize -q half.gguf -s int3 --group-size 0 --calibration plain.
 check 2 "--solver gptq needs text: --calibration FILE" quantize -s int4 --solver gptq -o x.gguf
 check 2 "--solver weighted needs text: --calibration FILE" \
     quantize -s int4 --solver weighted -o x.gguf
-check 2 "--act-order, --damping, --correct and --sequential are for --solver gptq" \
+check 2 "--act-order, --passes, --damping, --correct and --sequential are for --solver gptq" \
     quantize -s int4 --solver weighted --correct 1 --calibration plain.txt -o x.gguf
 check 2 "--solver rtn has no use for --calibration" \
     quantize -s int4 --solver rtn --calibration plain.txt -o x.gguf
-check 2 "--act-order, --damping, --correct and --sequential are for --solver gptq" \
+check 2 "--act-order, --passes, --damping, --correct and --sequential are for --solver gptq" \
     quantize -s int4 --sequential -o x.gguf
-check 2 "--act-order, --damping, --correct and --sequential are for --solver gptq" \
+check 2 "--act-order, --passes, --damping, --correct and --sequential are for --solver gptq" \
     quantize -s int4 --damping 0.1 -o x.gguf
 check 2 "--samples and --length are for --calibration" quantize -s int4 --samples 9 -o x.gguf
 check 2 "--calibration has no use" quantize -s f16 --calibration plain.txt -o x.gguf

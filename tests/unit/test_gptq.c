@@ -143,8 +143,8 @@ Test(gptq, costs_no_more_than_round_to_nearest_with_any_grid_and_search)
             problem_factor(&p, PARE_ORDER_GROUPS, pare_target_group(&targets[t], p.K));
         for (size_t s = 0; s < sizeof searches / sizeof searches[0]; s++)
             for (int early = 0; early < 2; early++) {
-                const struct pare_gptq_options options = {targets[t], searches[s], 6,
-                                                          0.08f, early};
+                const struct pare_gptq_options options = {
+                    targets[t], searches[s], 6, 0.08f, early, .passes = early};
                 float *Q = solve(&p, &factor, &options, NULL, NULL);
                 float *nearest = solve(&p, &none, &options, NULL, NULL);
                 cr_expect_lt(problem_cost(&p, Q), problem_cost(&p, nearest),
@@ -163,7 +163,7 @@ static struct pare_gptq_report report_of(const struct problem *p,
                                          const struct pare_target *target,
                                          enum pare_search search)
 {
-    const struct pare_gptq_options options = {*target, search, 8, 0.06f, 0};
+    const struct pare_gptq_options options = {*target, search, 8, 0.06f, 0, 0};
     struct pare_gptq_report report;
     free(solve(p, factor, &options, NULL, &report));
     return report;
@@ -206,7 +206,7 @@ Test(gptq, an_identity_gives_round_to_nearest)
     struct pare_factor factor = problem_factor(&p, PARE_ORDER_GROUPS, 32);
     for (size_t t = 0; t < TARGETS; t++) {
         const struct pare_gptq_options options = {targets[t], PARE_SEARCH_SQUARES, 5,
-                                                  0.1f, 0};
+                                                  0.1f, .passes = 2};
         if (p.K % pare_target_group(&targets[t], p.K))
             continue;
         float *Q = solve(&p, &factor, &options, NULL, NULL);
@@ -246,6 +246,7 @@ Test(gptq, the_report_is_what_the_weights_cost)
     struct pare_gptq_options options = plain_options(GROUPS(3, 32, 1));
     struct pare_gptq_report report;
     options.early = 1;
+    options.passes = 2;
     float *Q = solve(&p, &factor, &options, NULL, &report);
     double squares = 0, weights = 0, largest = 0;
     for (size_t i = 0; i < p.N * p.K; i++) {
