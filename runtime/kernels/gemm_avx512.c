@@ -66,39 +66,24 @@ static void gemm_f32_14x32_avx512(size_t kc, const float *a, const float *b, flo
 const struct pare_gemm_f32 pare_gemm_f32_avx512 = {
     .name = "f32_14x32_avx512", .mr = MR, .nr = NR, .run = gemm_f32_14x32_avx512};
 
-/* Four floats of row `from` in each quarter of the result: quarter q holds words
- * k .. k + 3 of row r + 4 q. Rows that do not exist are left out. */
-ALWAYS_INLINE __m512 quarters(const unsigned char *from, size_t stride, size_t r,
-                              size_t rows)
+/* Four words of row r in each quarter of the result: quarter q holds those of row
+ * r + 4 q. */
+ALWAYS_INLINE __m512 quarters(const unsigned char *from, const size_t row[16], int r)
 {
-    __m512 v = _mm512_setzero_ps();
-    if (r < rows)
-        v = _mm512_maskz_broadcast_f32x4(
-            0x000f, _mm_loadu_ps((const float *)(const void *)(from + r * stride)));
-    if (r + 4 < rows)
-        v = _mm512_mask_broadcast_f32x4(
-            v, 0x00f0,
-            _mm_loadu_ps((const float *)(const void *)(from + (r + 4) * stride)));
-    if (r + 8 < rows)
-        v = _mm512_mask_broadcast_f32x4(
-            v, 0x0f00,
-            _mm_loadu_ps((const float *)(const void *)(from + (r + 8) * stride)));
-    if (r + 12 < rows)
-        v = _mm512_mask_broadcast_f32x4(
-            v, 0xf000,
-            _mm_loadu_ps((const float *)(const void *)(from + (r + 12) * stride)));
-    return v;
+#define FOUR(r) _mm_loadu_ps((const float *)(const void *)(from + row[r]))
+    __m512 v = _mm512_castps128_ps512(FOUR(r));
+    v = _mm512_mask_broadcast_f32x4(v, 0x00f0, FOUR(r + 4));
+    v = _mm512_mask_broadcast_f32x4(v, 0x0f00, FOUR(r + 8));
+    return _mm512_mask_broadcast_f32x4(v, 0xf000, FOUR(r + 12));
+#undef FOUR
 }
 
-/* Four words of up to 16 rows, transposed. */
+/* Four words of 16 rows, transposed; the columns of `mask` are stored. */
 ALWAYS_INLINE void transpose_four(float *out, size_t width, const unsigned char *from,
-                                  size_t stride, size_t rows)
+                                  const size_t row[16], __mmask16 mask)
 {
-    const __mmask16 mask = (__mmask16)((1u << rows) - 1);
-    const __m512 r0 = quarters(from, stride, 0, rows),
-                 r1 = quarters(from, stride, 1, rows);
-    const __m512 r2 = quarters(from, stride, 2, rows),
-                 r3 = quarters(from, stride, 3, rows);
+    const __m512 r0 = quarters(from, row, 0), r1 = quarters(from, row, 1);
+    const __m512 r2 = quarters(from, row, 2), r3 = quarters(from, row, 3);
     const __m512 low01 = _mm512_unpacklo_ps(r0, r1), high01 = _mm512_unpackhi_ps(r0, r1);
     const __m512 low23 = _mm512_unpacklo_ps(r2, r3), high23 = _mm512_unpackhi_ps(r2, r3);
     const __m512 k0 = _mm512_shuffle_ps(low01, low23, 0x44);
@@ -118,13 +103,12 @@ void pare_pack_avx512(void *out, size_t width, const void *in, size_t stride, si
     const unsigned char *from = in;
     for (; rows; to += 16) {
         const size_t some = rows < 16 ? rows : 16;
-        size_t k = 0;
-        if (some == 16)
-            for (; k + 4 <= n; k += 4)
-                transpose_four(to + k * width, width, from + 4 * k, stride, 16);
-        else
-            for (; k + 4 <= n; k += 4)
-                transpose_four(to + k * width, width, from + 4 * k, stride, some);
+        const __mmask16 mask = (__mmask16)((1u << some) - 1);
+        size_t row[16], k = 0; /* a row that does not exist is read as the last one */
+        for (size_t r = 0; r < 16; r++)
+            row[r] = (r < some ? r : some - 1) * stride;
+        for (; k + 4 <= n; k += 4)
+            transpose_four(to + k * width, width, from + 4 * k, row, mask);
         pare_pack_scalar(to + k * width, width, from + 4 * k, stride, some, n - k);
         from += some * stride;
         rows -= some;
