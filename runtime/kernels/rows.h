@@ -226,20 +226,35 @@ static inline struct range range_of(const float *x, const float *by, size_t n)
     return by ? range_from(x, by, n) : range_from(x, NULL, n);
 }
 
-/* Returns a sum that is NaN as soon as one element is not finite. */
+/* Bytes of n inputs: x inverse + zero, rounded and cut to 0 .. 255. With `check` the
+ * result is NaN as soon as one input is not finite; else all are within the grid. */
 ALWAYS_INLINE vf quantize_from(uint8_t *q, const float *x, const float *by, size_t n,
-                               float inverse, float zero)
+                               float inverse, float zero, const int check)
 {
-    vf vinverse = vf_set(inverse), vzero = vf_set(zero), vtop = vf_set(255.0f);
-    vf none = vf_set(0.0f), bad = none;
-    vi magic = vf_as_int(vf_set(ROUND_MAGIC));
-    EACH_VECTOR(n, {
-        vf input = INPUT(x, by);
-        vf t = vf_fma(input, vinverse, vzero);
-        bad = vf_fma(input, none, bad);
-        t = vf_min(vf_max(t, none), vtop);
-        t = vf_add(t, vf_set(ROUND_MAGIC));
-        vi_store_u8_n(q + i, vi_sub(vf_as_int(t), magic), k);
+    const vf vinverse = vf_set(inverse), vzero = vf_set(zero), vtop = vf_set(255.0f);
+    const vf none = vf_set(0.0f), magic = vf_set(ROUND_MAGIC);
+    vf bad = none;
+    const size_t pairs = n / (2 * LANES) * (2 * LANES);
+    for (size_t i = 0; i < pairs; i += 2 * LANES) {
+        vf a = input_at(x, by, i), b = input_at(x, by, i + LANES);
+        if (check)
+            bad = vf_fma(b, none, vf_fma(a, none, bad));
+        a = vf_fma(a, vinverse, vzero);
+        b = vf_fma(b, vinverse, vzero);
+        if (check) {
+            a = vf_min(a, vtop);
+            b = vf_min(b, vtop);
+        }
+        vf_store_u8(q + i, a, b);
+    }
+    const float *rest = x + pairs, *rest_by = by ? by + pairs : NULL;
+    EACH_VECTOR(n - pairs, {
+        const vf input = INPUT(rest, rest_by);
+        if (check)
+            bad = vf_fma(input, none, bad);
+        vf t = vf_min(vf_max(vf_fma(input, vinverse, vzero), none), vtop);
+        t = vf_add(t, magic);
+        vi_store_u8_n(q + pairs + i, vi_sub(vf_as_int(t), vf_as_int(magic)), k);
     });
     return bad;
 }
@@ -249,9 +264,9 @@ static inline void quantize_row(uint8_t *q, const float *x, const float *by, siz
                                 float inverse, float zero)
 {
     if (by)
-        (void)quantize_from(q, x, by, n, inverse, zero);
+        (void)quantize_from(q, x, by, n, inverse, zero, 0);
     else
-        (void)quantize_from(q, x, NULL, n, inverse, zero);
+        (void)quantize_from(q, x, NULL, n, inverse, zero, 0);
 }
 
 static void quantize_u8(uint8_t *q, const float *x, const float *by, size_t n,
@@ -282,8 +297,8 @@ static int quantize_u8_fixed(uint8_t *q, const float *x, const float *by, size_t
                              float inverse, int32_t zero)
 {
     const float from = (float)zero;
-    vf bad = by ? quantize_from(q, x, by, n, inverse, from)
-                : quantize_from(q, x, NULL, n, inverse, from);
+    vf bad = by ? quantize_from(q, x, by, n, inverse, from, 1)
+                : quantize_from(q, x, NULL, n, inverse, from, 1);
     const int finite = vf_reduce_add(bad) == 0.0f;
     if (!finite && n)
         memset(q, 0, n);

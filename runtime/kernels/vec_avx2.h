@@ -212,6 +212,18 @@ static inline void vi_store_u8_n(uint8_t *p, vi a, size_t n)
     memcpy(p, all, n);
 }
 
+static inline void vf_store_u8(uint8_t *p, vf a, vf b)
+{
+    /* The packs work within halves: four bytes of each quarter of a, then of b. */
+    const __m256i order = _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0);
+    const __m256i words_a =
+        _mm256_packs_epi32(_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high));
+    const __m256i words_b =
+        _mm256_packs_epi32(_mm256_cvtps_epi32(b.low), _mm256_cvtps_epi32(b.high));
+    const __m256i bytes = _mm256_packus_epi16(words_a, words_b);
+    _mm256_storeu_si256((__m256i *)p, _mm256_permutevar8x32_epi32(bytes, order));
+}
+
 static inline vi vi_add(vi a, vi b)
 {
     return BOTH2(vi, _mm256_add_epi32, a, b);

@@ -163,6 +163,18 @@ static inline void vi_store_u8_n(uint8_t *p, vi a, size_t n)
         _mm_mask_storeu_epi8(p, vm_first(n), bytes);
 }
 
+static inline void vf_store_u8(uint8_t *p, vf a, vf b)
+{
+    /* The packs work within quarters: each has four bytes of a, then four of b. */
+    const __m512i order =
+        _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    const __m512i words =
+        _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
+    const __m512i bytes = _mm512_packus_epi16(words, words);
+    _mm256_storeu_si256((__m256i *)p,
+                        _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, bytes)));
+}
+
 static inline vi vi_add(vi a, vi b)
 {
     return _mm512_add_epi32(a, b);

@@ -238,6 +238,21 @@ static inline void vi_store_u8_n(uint8_t *p, vi a, size_t n)
     memcpy(p, all, n);
 }
 
+static inline uint8x16_t bytes_of(vf a)
+{
+    const int16x8_t low =
+        vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(a.v[0])), vcvtnq_s32_f32(a.v[1]));
+    const int16x8_t high =
+        vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(a.v[2])), vcvtnq_s32_f32(a.v[3]));
+    return vqmovun_high_s16(vqmovun_s16(low), high);
+}
+
+static inline void vf_store_u8(uint8_t *p, vf a, vf b)
+{
+    vst1q_u8(p, bytes_of(a));
+    vst1q_u8(p + LANES, bytes_of(b));
+}
+
 static inline vi vi_add(vi a, vi b)
 {
     return ALL2(vi, vaddq_s32, a, b);

@@ -201,6 +201,19 @@ static inline void vi_store_u8_n(uint8_t *p, vi a, size_t n)
         p[j] = (uint8_t)a.v[j];
 }
 
+/* a and b behind it as bytes: rounded to the nearest integer, ties to even, and cut to
+ * 0 .. 255. Any byte for a NaN and for what is 2^31 or more. */
+static inline void vf_store_u8(uint8_t *p, vf a, vf b)
+{
+    const float magic = 12582912.0f; /* 2^23 + 2^22: no fraction is left behind the sum */
+    EACH_LANE
+    {
+        const float x = a.v[j] > 0 ? a.v[j] : 0, y = b.v[j] > 0 ? b.v[j] : 0;
+        p[j] = (uint8_t)((x < 255 ? x : 255) + magic - magic);
+        p[j + LANES] = (uint8_t)((y < 255 ? y : 255) + magic - magic);
+    }
+}
+
 /* Sum, difference and product wrap. */
 static inline vi vi_add(vi a, vi b)
 {
