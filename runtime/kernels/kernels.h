@@ -149,6 +149,8 @@ struct pare_kernels {
     /* x <- softmax(a x): subtract the maximum, exp (0 below -44.4), multiply by 1 / sum.
      */
     void (*softmax)(float *x, float a, size_t n);
+    /* Of `rows` rows of n behind each other. */
+    void (*softmax_rows)(float *x, float a, size_t rows, size_t n);
     /* dp <- a * p * (dp - sum(p dp)): gradient of softmax(a s) with respect to s. */
     void (*softmax_backward)(float *dp, const float *p, float a, size_t n);
     /* log(sum(exp(x))) */

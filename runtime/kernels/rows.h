@@ -63,6 +63,23 @@ static inline vf silu(vf x)
     return vf_mul(x, v_sigmoid(x));
 }
 
+/* y = f(x), four vectors at a time, so that their long chains overlap. */
+#define MAP(f)                                                                           \
+    do {                                                                                 \
+        size_t first = 0;                                                                \
+        for (; first + 4 * LANES <= n; first += 4 * LANES) {                             \
+            const float *from = x + first;                                               \
+            const vf v0 = f(vf_load(from)), v1 = f(vf_load(from + LANES));               \
+            const vf v2 = f(vf_load(from + 2 * LANES)),                                  \
+                     v3 = f(vf_load(from + 3 * LANES));                                  \
+            vf_store(y + first, v0);                                                     \
+            vf_store(y + first + LANES, v1);                                             \
+            vf_store(y + first + 2 * LANES, v2);                                         \
+            vf_store(y + first + 3 * LANES, v3);                                         \
+        }                                                                                \
+        EACH_VECTOR(n - first, PUT(y + first, f(GET(x + first))));                       \
+    } while (0)
+
 static void activate(enum pare_activation act, float *y, const float *x, size_t n)
 {
     switch (act) {
@@ -70,11 +87,11 @@ static void activate(enum pare_activation act, float *y, const float *x, size_t 
         if (y != x && n)
             memmove(y, x, n * sizeof *y);
         break;
-    case PARE_ACT_GELU: EACH_VECTOR(n, PUT(y, gelu(GET(x)))); break;
-    case PARE_ACT_GELU_TANH: EACH_VECTOR(n, PUT(y, gelu_tanh(GET(x)))); break;
-    case PARE_ACT_RELU: EACH_VECTOR(n, PUT(y, relu(GET(x)))); break;
-    case PARE_ACT_TANH: EACH_VECTOR(n, PUT(y, v_tanh(GET(x)))); break;
-    case PARE_ACT_SILU: EACH_VECTOR(n, PUT(y, silu(GET(x)))); break;
+    case PARE_ACT_GELU: MAP(gelu); break;
+    case PARE_ACT_GELU_TANH: MAP(gelu_tanh); break;
+    case PARE_ACT_RELU: MAP(relu); break;
+    case PARE_ACT_TANH: MAP(v_tanh); break;
+    case PARE_ACT_SILU: MAP(silu); break;
     }
 }
 
@@ -126,21 +143,64 @@ static float max_row(const float *x, size_t n)
  * with them would end in subnormal numbers. */
 #define SOFTMAX_LOWEST -44.4f
 
-static void softmax(float *x, float a, size_t n)
+/* x <- a x; returns the largest. */
+static inline float scale_and_max(float *x, vf a, size_t n)
 {
-    vf va = vf_set(a), low = vf_set(-INFINITY), max = low, sum = vf_set(0.0f);
+    const vf low = vf_set(-INFINITY);
+    vf max = low;
     EACH_VECTOR(n, {
-        vf t = vf_mul(va, GET(x));
+        vf t = vf_mul(a, GET(x));
         PUT(x, t);
         max = vf_max(FILL(t, low), max);
     });
-    vf top = vf_set(vf_reduce_max(max));
-    EACH_VECTOR(n, {
-        vf e = v_exp_above(vf_sub(GET(x), top), SOFTMAX_LOWEST);
-        PUT(x, e);
+    return vf_reduce_max(max);
+}
+
+/* x <- e^(x - top); returns the sum. */
+static inline float exp_and_sum(float *x, float top, size_t n)
+{
+    const vf vtop = vf_set(top);
+    const size_t pairs = n / (2 * LANES) * (2 * LANES);
+    vf sum = vf_set(0.0f);
+    for (size_t i = 0; i < pairs; i += 2 * LANES) {
+        const vf e0 = v_exp_negative(vf_sub(vf_load(x + i), vtop), SOFTMAX_LOWEST);
+        const vf e1 =
+            v_exp_negative(vf_sub(vf_load(x + i + LANES), vtop), SOFTMAX_LOWEST);
+        vf_store(x + i, e0);
+        vf_store(x + i + LANES, e1);
+        sum = vf_add(vf_add(sum, e0), e1);
+    }
+    float *rest = x + pairs;
+    EACH_VECTOR(n - pairs, {
+        const vf e = v_exp_negative(vf_sub(GET(rest), vtop), SOFTMAX_LOWEST);
+        PUT(rest, e);
         sum = vf_add(sum, FILL(e, vf_set(0.0f)));
     });
-    scale(x, 1.0f / vf_reduce_add(sum), n);
+    return vf_reduce_add(sum);
+}
+
+/* Step by step for a few rows, so that a row does not wait for its own maximum and sum.
+ */
+#define SOFTMAX_ROWS 8
+
+static void softmax_rows(float *x, float a, size_t rows, size_t n)
+{
+    const vf va = vf_set(a);
+    for (size_t some; rows; rows -= some, x += some * n) {
+        float of[SOFTMAX_ROWS];
+        some = rows < SOFTMAX_ROWS ? rows : SOFTMAX_ROWS;
+        for (size_t r = 0; r < some; r++)
+            of[r] = scale_and_max(x + r * n, va, n);
+        for (size_t r = 0; r < some; r++)
+            of[r] = exp_and_sum(x + r * n, of[r], n);
+        for (size_t r = 0; r < some; r++)
+            scale(x + r * n, 1.0f / of[r], n);
+    }
+}
+
+static void softmax(float *x, float a, size_t n)
+{
+    softmax_rows(x, a, 1, n);
 }
 
 static float logsumexp(const float *x, size_t n)
@@ -153,7 +213,8 @@ static float logsumexp(const float *x, size_t n)
         float all = sum_row(x, n);
         return all != all ? all : max;
     }
-    EACH_VECTOR(n, sum = vf_add(sum, FILL(v_exp(vf_sub(GET(x), top)), vf_set(0.0f))));
+    EACH_VECTOR(n, sum = vf_add(sum, FILL(v_exp_negative(vf_sub(GET(x), top), EXP_LOWEST),
+                                          vf_set(0.0f))));
     float total = vf_reduce_add(sum);
     if (!(total < INFINITY)) /* a NaN */
         return total;
@@ -233,12 +294,14 @@ ALWAYS_INLINE vf quantize_from(uint8_t *q, const float *x, const float *by, size
 {
     const vf vinverse = vf_set(inverse), vzero = vf_set(zero), vtop = vf_set(255.0f);
     const vf none = vf_set(0.0f), magic = vf_set(ROUND_MAGIC);
-    vf bad = none;
+    vf bad = none, bad_b = none;
     const size_t pairs = n / (2 * LANES) * (2 * LANES);
     for (size_t i = 0; i < pairs; i += 2 * LANES) {
         vf a = input_at(x, by, i), b = input_at(x, by, i + LANES);
-        if (check)
-            bad = vf_fma(b, none, vf_fma(a, none, bad));
+        if (check) {
+            bad = vf_fma(a, none, bad);
+            bad_b = vf_fma(b, none, bad_b);
+        }
         a = vf_fma(a, vinverse, vzero);
         b = vf_fma(b, vinverse, vzero);
         if (check) {
@@ -256,7 +319,7 @@ ALWAYS_INLINE vf quantize_from(uint8_t *q, const float *x, const float *by, size
         t = vf_add(t, magic);
         vi_store_u8_n(q + pairs + i, vi_sub(vf_as_int(t), vf_as_int(magic)), k);
     });
-    return bad;
+    return vf_add(bad, bad_b);
 }
 
 /* One row, with its scale's inverse and its zero point; all elements are finite. */
@@ -562,6 +625,7 @@ const struct pare_kernels ROWS_TABLE = {
     .sum = sum_row,
     .max = max_row,
     .softmax = softmax,
+    .softmax_rows = softmax_rows,
     .softmax_backward = softmax_backward,
     .logsumexp = logsumexp,
     .layer_norm = layer_norm,

@@ -4,7 +4,7 @@
 /* Phi(x) + x phi(x) */
 static inline vf gelu_slope(vf x)
 {
-    vf density = v_exp(vf_mul(vf_mul(x, x), vf_set(-0.5f)));
+    vf density = v_exp_negative(vf_mul(vf_mul(x, x), vf_set(-0.5f)), EXP_LOWEST);
     density = vf_mul(density, vf_set(INV_SQRT_2PI));
     return vf_fma(x, density, v_normal_cdf(x));
 }

@@ -150,6 +150,12 @@ static inline vf vf_select(vm m, vf a, vf b)
                 _mm256_blendv_ps(b.high, a.high, m.high)};
 }
 
+static inline vf vf_zero_if_less(vf a, vf x, vf y)
+{
+    vm less = vf_less(x, y);
+    return (vf){_mm256_andnot_ps(less.low, a.low), _mm256_andnot_ps(less.high, a.high)};
+}
+
 static inline float vf_reduce_add(vf a)
 {
     __m256 x = _mm256_add_ps(a.low, a.high);

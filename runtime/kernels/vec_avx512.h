@@ -93,6 +93,13 @@ static inline vf vf_fnma(vf a, vf b, vf c)
     return _mm512_fnmadd_ps(a, b, c);
 }
 
+/* a 2^n for a whole n: an operation of this file alone, which vec_math.h asks for. */
+#define VEC_HAS_SCALE
+static inline vf vf_scale(vf a, vf n)
+{
+    return _mm512_scalef_ps(a, n);
+}
+
 static inline vf vf_max(vf a, vf b)
 {
     return _mm512_max_ps(a, b);
@@ -111,6 +118,11 @@ static inline vm vf_less(vf a, vf b)
 static inline vf vf_select(vm m, vf a, vf b)
 {
     return _mm512_mask_blend_ps(m, b, a);
+}
+
+static inline vf vf_zero_if_less(vf a, vf x, vf y)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, y, _CMP_NLT_UQ), a);
 }
 
 static inline float vf_reduce_add(vf a)

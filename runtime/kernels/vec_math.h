@@ -17,41 +17,62 @@
 #define ROUND_MAGIC 12582912.0f
 #define ROUND_MAGIC_BITS 0x4b400000
 
-#define EXP_LOWEST -87.3f
-
 /* 2^n from n + ROUND_MAGIC, n in -126 .. 128 (128: infinity). */
-static inline vf v_power_of_two(vf rounded)
+static inline vf v_power_of_two(vf shifted)
 {
-    vi biased = vi_sub(vf_as_int(rounded), vi_set(ROUND_MAGIC_BITS - 127));
+    vi biased = vi_sub(vf_as_int(shifted), vi_set(ROUND_MAGIC_BITS - 127));
     return vi_as_float(vi_shift_left(biased, 23));
 }
 
-/* e^x; 0 below x = `lowest` (at least EXP_LOWEST: subnormal results cost a hundred cycles
- * each on some CPUs), infinity above 88.37. x = n ln 2 + r with |r| <= ln(2)/2;
- * e^r = 1 + r + r^2 q(r). A NaN stays one. */
-static inline vf v_exp_above(vf x, float lowest)
+/* a 2^n for a whole n in -126 .. 127; shifted: n + ROUND_MAGIC. */
+static inline vf v_times_power(vf a, vf n, vf shifted)
 {
-    vm tiny = vf_less(x, vf_set(lowest));
-    x = vf_max(vf_set(lowest), x);
-    x = vf_min(vf_set(88.5f), x); /* n = 128: the factor 2^n has the bits of infinity */
-    vf t = vf_fma(x, vf_set(0x1.715476p0f), vf_set(ROUND_MAGIC));
-    vf scale = v_power_of_two(t);
-    t = vf_sub(t, vf_set(ROUND_MAGIC));
-    vf r = vf_fnma(t, vf_set(0x1.62e43p-1f), x); /* ln 2, high part */
-    r = vf_fnma(t, vf_set(-0x1.05c61p-29f), r);  /* low part */
+#ifdef VEC_HAS_SCALE
+    (void)shifted;
+    return vf_scale(a, n);
+#else
+    (void)n;
+    return vf_mul(a, v_power_of_two(shifted));
+#endif
+}
+
+#define EXP_LOWEST -87.3f
+
+/* x = n ln 2 + r with |r| <= ln(2)/2: e^r = 1 + r + r^2 q(r), n and n + ROUND_MAGIC. */
+static inline vf v_exp_of_rest(vf x, vf *n, vf *shifted)
+{
+    *shifted = vf_fma(x, vf_set(0x1.715476p0f), vf_set(ROUND_MAGIC));
+    *n = vf_sub(*shifted, vf_set(ROUND_MAGIC));
+    vf r = vf_fnma(*n, vf_set(0x1.62e43p-1f), x); /* ln 2, high part */
+    r = vf_fnma(*n, vf_set(-0x1.05c61p-29f), r);  /* low part */
     vf q = vf_set(0x1.6a2354p-10f);
     q = vf_fma(q, r, vf_set(0x1.123a6cp-7f));
     q = vf_fma(q, r, vf_set(0x1.5558f4p-5f));
     q = vf_fma(q, r, vf_set(0x1.555490p-3f));
     q = vf_fma(q, r, vf_set(0x1.fffffcp-2f));
     vf p = vf_fma(vf_mul(r, r), q, r);
-    p = vf_add(p, vf_set(1.0f));
-    return vf_select(tiny, vf_set(0.0f), vf_mul(p, scale));
+    return vf_add(p, vf_set(1.0f));
 }
 
+/* e^x; 0 below EXP_LOWEST (subnormal results cost a hundred cycles each on some CPUs),
+ * infinity above 88.37. A NaN stays one. */
 static inline vf v_exp(vf x)
 {
-    return v_exp_above(x, EXP_LOWEST);
+    vf n, shifted;
+    vf within = vf_max(vf_set(EXP_LOWEST), x);
+    /* n = 128: the factor 2^n has the bits of infinity */
+    within = vf_min(vf_set(88.5f), within);
+    vf p = v_exp_of_rest(within, &n, &shifted);
+    p = vf_mul(p, v_power_of_two(shifted));
+    return vf_zero_if_less(p, x, vf_set(EXP_LOWEST));
+}
+
+/* The same for x <= 0, and 0 below `lowest`, which is at least EXP_LOWEST. */
+static inline vf v_exp_negative(vf x, float lowest)
+{
+    vf n, shifted;
+    vf p = v_exp_of_rest(vf_max(vf_set(lowest), x), &n, &shifted);
+    return vf_zero_if_less(v_times_power(p, n, shifted), x, vf_set(lowest));
 }
 
 /* log x for normal x > 0. x = m 2^e with m in [sqrt 1/2, sqrt 2), t = m - 1,
@@ -128,20 +149,20 @@ static inline vf v_normal_cdf(vf x)
     p = vf_fma(p, t, vf_set(-0x1.26aed2p+0f));
     p = vf_fma(p, t, vf_set(-1.0f));
     p = vf_fma(vf_sub(a, t), vf_set(-8.9f), p);
-    vm tiny = vf_less(p, vf_set(-126.0f));
-    p = vf_max(vf_set(-126.0f), p);
-    vf n = vf_add(p, vf_set(ROUND_MAGIC));
-    vf scale = v_power_of_two(n);
-    vf r = vf_sub(p, vf_sub(n, vf_set(ROUND_MAGIC)));
+    vf within = vf_max(vf_set(-126.0f), p);
+    vf shifted = vf_add(within, vf_set(ROUND_MAGIC));
+    vf n = vf_sub(shifted, vf_set(ROUND_MAGIC));
+    vf r = vf_sub(within, n);
     vf q = vf_set(0x1.41fb2cp-13f);
     q = vf_fma(q, r, vf_set(0x1.5f3f30p-10f));
     q = vf_fma(q, r, vf_set(0x1.3b2d50p-7f));
     q = vf_fma(q, r, vf_set(0x1.c6aee6p-5f));
     q = vf_fma(q, r, vf_set(0x1.ebfbdcp-3f));
     q = vf_fma(q, r, vf_set(0x1.62e430p-1f));
-    vf tail = vf_mul(vf_fma(r, q, vf_set(1.0f)), scale);
-    tail = vf_select(tiny, vf_set(0.0f), tail);
-    return vf_select(vf_less(x, vf_set(0.0f)), tail, vf_sub(vf_set(1.0f), tail));
+    vf tail = v_times_power(vf_fma(r, q, vf_set(1.0f)), n, shifted);
+    tail = vf_zero_if_less(tail, p, vf_set(-126.0f));
+    /* Phi(0) is 1/2 either way. */
+    return vf_select(vf_less(vf_set(0.0f), x), vf_sub(vf_set(1.0f), tail), tail);
 }
 
 #endif

@@ -160,6 +160,16 @@ static inline vf vf_select(vm m, vf a, vf b)
     return ALL3(vf, vbslq_f32, m, a, b);
 }
 
+static inline float32x4_t zero_if_less(float32x4_t a, float32x4_t x, float32x4_t y)
+{
+    return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(a), vcltq_f32(x, y)));
+}
+
+static inline vf vf_zero_if_less(vf a, vf x, vf y)
+{
+    return ALL3(vf, zero_if_less, a, x, y);
+}
+
 static inline float vf_reduce_add(vf a)
 {
     float32x4_t x = vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));

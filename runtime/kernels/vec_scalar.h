@@ -133,6 +133,13 @@ static inline vf vf_select(vm m, vf a, vf b)
     return a;
 }
 
+/* x < y ? 0 : a */
+static inline vf vf_zero_if_less(vf a, vf x, vf y)
+{
+    EACH_LANE a.v[j] = x.v[j] < y.v[j] ? 0.0f : a.v[j];
+    return a;
+}
+
 /* True in the first n lanes. */
 static inline vm vm_first(size_t n)
 {

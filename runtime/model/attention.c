@@ -45,8 +45,7 @@ static void attend_rows(const struct attention *a, size_t s, size_t h, size_t fi
                                            .ldc = n},
                   pack);
     const struct pare_kernels *kernels = pare_kernels();
-    for (size_t i = 0; i < rows; i++)
-        kernels->softmax(scores + i * n, scale, n);
+    kernels->softmax_rows(scores, scale, rows, n);
     if (a->probs)
         memcpy(a->probs + offset, scores, rows * n * sizeof *scores);
     pare_dropout_apply(a->dropout, a->site, a->rate, scores, rows * n, offset);

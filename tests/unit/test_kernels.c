@@ -197,6 +197,27 @@ Test(kernels, groups_are_quantised_like_rows_of_their_own)
             }
 }
 
+Test(kernels, softmax_of_rows_is_that_of_each_row)
+{
+    const struct pare_kernels *tables[TIERS];
+    size_t tiers = present(tables);
+    for (size_t t = 0; t < tiers; t++)
+        for (size_t rows = 0; rows < 20; rows += rows < 2 ? 1 : 6)
+            for (size_t n = 1; n < 130; n += n < 36 ? 1 : 31) {
+                uint64_t seed = 131 * rows + n;
+                struct guarded x = case_floats(&seed, rows * n, CASE_PLAIN);
+                struct guarded each = guarded_new(rows * n * sizeof(float));
+                memcpy(each.data, x.data, rows * n * sizeof(float));
+                tables[t]->softmax_rows(x.data, 0.7f, rows, n);
+                for (size_t r = 0; r < rows; r++)
+                    tables[t]->softmax((float *)each.data + r * n, 0.7f, n);
+                cr_assert_arr_eq(x.data, each.data, rows * n * sizeof(float),
+                                 "%s: %zu rows of %zu", tables[t]->tier, rows, n);
+                guarded_free(x);
+                guarded_free(each);
+            }
+}
+
 /* Accuracy of the scalar lanes, to which all tiers are equal. -------------------------
  */
 
