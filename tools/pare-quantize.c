@@ -2,13 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "runtime/base/json.h"
-#include "runtime/base/memory.h"
-#include "runtime/base/sha256.h"
 #include "runtime/model/container.h"
 #include "tools/quantize_budget.h"
 #include "tools/quantize_inputs.h"
-#include "tools/sizes.h"
 
 /* --- What is to be done --- */
 
@@ -27,142 +23,14 @@ static enum pare_status decide(struct quantize_work *w)
                                  &w->items, w->err);
 }
 
-static uint64_t bytes_now(const struct pare_stored *stored, size_t i)
-{
-    const struct pare_weight weight = pare_stored_weight(stored, i);
-    return pare_weight_bytes(&weight);
-}
-
-/* What slot i is stored as now. */
-static const char *form_now(const struct pare_stored *stored, size_t i,
-                            char out[PARE_FORM_SIZE])
-{
-    const struct pare_weight weight = pare_stored_weight(stored, i);
-    return pare_weight_form(&weight, out);
-}
-
-struct totals {
-    uint64_t parameters, before, after;
-};
-
-static struct totals add_up(const struct quantize_work *w)
-{
-    struct totals totals = {0};
-    for (size_t i = 0; i < w->stored.plan.count; i++) {
-        totals.parameters += pare_slot_elements(&w->stored.plan.slots[i]);
-        totals.before += bytes_now(&w->stored, i);
-        totals.after += w->items[i].bytes;
-    }
-    return totals;
-}
-
-static void print_plan(const struct quantize_work *w)
-{
-    const struct pare_plan *plan = &w->stored.plan;
-    printf("%-32s %-16s %-9s %-9s %12s %12s\n", "tensor", "shape", "from", "to",
-           "bytes now", "bytes then");
-    for (size_t i = 0; i < plan->count; i++) {
-        const struct pare_slot *slot = &plan->slots[i];
-        char shape[64], form[PARE_FORM_SIZE];
-        printf("%-32s %-16s %-9s %-9s %12llu %12llu%s\n", slot->name,
-               pare_shape_text(slot->n_dims, slot->shape, shape, sizeof shape),
-               form_now(&w->stored, i, form), w->items[i].form,
-               (unsigned long long)bytes_now(&w->stored, i),
-               (unsigned long long)w->items[i].bytes,
-               w->items[i].fallback ? "  rows do not fit the blocks" : "");
-    }
-    const struct totals t = add_up(w);
-    printf("%-32s %-16llu %-9s %-9s %12llu %12llu\n", "all",
-           (unsigned long long)t.parameters, "", "", (unsigned long long)t.before,
-           (unsigned long long)t.after);
-    printf("%.3fx of the bytes, %.2f bits a weight\n", (double)t.after / (double)t.before,
-           8.0 * (double)t.after / (double)t.parameters);
-}
-
-/* --- Metadata --- */
-
-/* What the formats were chosen for takes the scheme's place. */
-static int budget_history(const struct quantize_work *w, cJSON *json)
-{
-    const struct quantize_options *o = w->o;
-    if (!quantize_has_budget(o))
-        return 1;
-    cJSON_DeleteItemFromObject(json, "scheme");
-    return (!o->target_size ||
-            cJSON_AddStringToObject(json, "target_size", o->target_size)) &&
-           (o->target_ratio <= 0 ||
-            cJSON_AddNumberToObject(json, "target_ratio", o->target_ratio)) &&
-           (o->max_drop < 0 || cJSON_AddNumberToObject(json, "max_drop", o->max_drop)) &&
-           (o->max_kl < 0 || cJSON_AddNumberToObject(json, "max_kl", o->max_kl)) &&
-           (!o->candidates || cJSON_AddStringToObject(json, "candidates", o->candidates));
-}
-
-static cJSON *options_json(const struct quantize_work *w)
-{
-    const struct quantize_options *o = w->o;
-    cJSON *json = cJSON_CreateObject();
-    if (json && scheme_options_history(&o->format, json) && budget_history(w, json) &&
-        (!w->calibration.samples ||
-         (solver_options_history(&o->solver, json) &&
-          input_options_history(&o->inputs, json) &&
-          calibration_history(&w->calibration, &o->calibration, w->cli->seed, json))))
-        return json;
-    cJSON_Delete(json);
-    return NULL;
-}
-
-static enum pare_status make_meta(const struct quantize_work *w, const char *sha256,
-                                  struct pare_meta *meta)
-{
-    const struct pare_meta *from = &w->stored.ckpt->meta;
-    const enum pare_scheme scheme = scheme_options_scheme(&w->o->format);
-    const char *name = quantize_has_budget(w->o) ? "mixed" : pare_scheme_name(scheme);
-    for (size_t i = 0; i < from->count; i++)
-        PARE_TRY(pare_meta_copy_value(meta, &from->values[i], w->err));
-    PARE_TRY(pare_file_type_set(meta, pare_scheme_type(scheme, PARE_F32), w->err));
-    PARE_TRY(pare_meta_set_string(meta, "pare.scheme", name, strlen(name), w->err));
-    cJSON *options = options_json(w);
-    if (!options)
-        return pare_fail_memory(w->err, sizeof(cJSON));
-    enum pare_status status =
-        pare_history_add(meta, "pare-quantize", sha256, options, w->err);
-    cJSON_Delete(options);
-    return status;
-}
-
-/* Which run this is, for what it leaves when it is stopped: everything that its bytes and
- * its report depend on. */
-static enum pare_status identify(const struct quantize_work *w, const char *sha256,
-                                 char identity[65])
-{
-    static const char *const reports[] = {"", "report"};
-    cJSON *options = options_json(w);
-    char *text = options ? cJSON_PrintUnformatted(options) : NULL;
-    cJSON_Delete(options);
-    if (!text)
-        return pare_fail_memory(w->err, sizeof(cJSON));
-    const char *const parts[] = {PARE_VERSION, sha256, text,
-                                 reports[w->o->json || w->cli->verbose],
-                                 w->o->format.strict ? "strict" : ""};
-    struct pare_sha256 sha;
-    pare_sha256_init(&sha);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        pare_sha256_update(&sha, parts[i], strlen(parts[i]) + 1);
-    for (size_t i = 0; i < w->stored.plan.count; i++)
-        pare_sha256_update(&sha, w->items[i].form, strlen(w->items[i].form) + 1);
-    pare_sha256_hex(&sha, identity);
-    cJSON_free(text);
-    return PARE_OK;
-}
-
-static enum pare_status write_container(struct quantize_work *w, const char *sha256)
+static enum pare_status write_container(struct quantize_work *w)
 {
     struct pare_meta meta = {0};
     struct pare_gguf_writer *writer = NULL;
     char identity[65];
     enum pare_status status;
-    PARE_TRY_OUT(make_meta(w, sha256, &meta));
-    PARE_TRY_OUT(identify(w, sha256, identity));
+    PARE_TRY_OUT(quantize_meta(w, &meta));
+    PARE_TRY_OUT(quantize_identify(w, identity));
     PARE_TRY_OUT(pare_gguf_writer_open(w->cli->output, &meta, &writer, w->err));
     if (w->calibration.samples && !w->trial)
         PARE_TRY_OUT(quantize_resume_open(w, identity));
@@ -178,102 +46,6 @@ out:
     pare_gguf_writer_abort(writer);
     pare_meta_free(&meta);
     return status;
-}
-
-/* --- The report --- */
-
-static struct pare_quant_error all_errors(const struct quantize_work *w)
-{
-    struct pare_quant_error all = {0};
-    for (size_t i = 0; i < w->stored.plan.count; i++) {
-        all.squared_weight += w->errors[i].squared_weight;
-        all.squared_error += w->errors[i].squared_error;
-        if (w->errors[i].largest > all.largest)
-            all.largest = w->errors[i].largest;
-    }
-    return all;
-}
-
-/* Output errors are mean squares over rows and outputs. */
-static int add_solved_json(const struct quantize_solved *solved, cJSON *row)
-{
-    return cJSON_AddNumberToObject(row, "output_error", solved->loss) &&
-           cJSON_AddNumberToObject(row, "output_error_rtn", solved->rtn) &&
-           cJSON_AddNumberToObject(row, "damping", solved->damping) &&
-           cJSON_AddNumberToObject(row, "escalations", solved->escalations) &&
-           cJSON_AddNumberToObject(row, "dead_inputs", (double)solved->dead) &&
-           (!solved->fallback || cJSON_AddTrueToObject(row, "solver_fallback"));
-}
-
-static int add_tensor_json(const struct quantize_work *w, size_t i, cJSON *list)
-{
-    cJSON *row = cJSON_CreateObject();
-    char form[PARE_FORM_SIZE];
-    if (!row || !cJSON_AddItemToArray(list, row)) {
-        cJSON_Delete(row);
-        return 0;
-    }
-    int made =
-        cJSON_AddStringToObject(row, "name", w->stored.plan.slots[i].name) &&
-        cJSON_AddStringToObject(row, "from", form_now(&w->stored, i, form)) &&
-        cJSON_AddStringToObject(row, "to", w->items[i].form) &&
-        cJSON_AddNumberToObject(row, "bytes_before", (double)bytes_now(&w->stored, i)) &&
-        cJSON_AddNumberToObject(row, "bytes", (double)w->items[i].bytes);
-    if (!made || w->items[i].scheme == PARE_SCHEME_KEEP)
-        return made;
-    return cJSON_AddNumberToObject(row, "relative_error",
-                                   pare_quant_error_relative(&w->errors[i])) &&
-           cJSON_AddNumberToObject(row, "largest_error", w->errors[i].largest) &&
-           (!w->items[i].fallback || cJSON_AddTrueToObject(row, "fallback")) &&
-           quantize_site_json(w, i, row) &&
-           (!w->solved || !w->solved[i].done || add_solved_json(&w->solved[i], row));
-}
-
-static enum pare_status write_report(const struct quantize_work *w, const char *sha256)
-{
-    const struct totals t = add_up(w);
-    const struct pare_quant_error all = all_errors(w);
-    cJSON *json = cJSON_CreateObject(), *options = options_json(w);
-    int made = json && options &&
-               cJSON_AddStringToObject(json, "tool", "pare-quantize") &&
-               cJSON_AddStringToObject(json, "version", PARE_VERSION) &&
-               cJSON_AddStringToObject(json, "input_sha256", sha256) &&
-               cJSON_AddItemToObject(json, "options", options);
-    if (made)
-        options = NULL;
-    cJSON *list = made ? cJSON_AddArrayToObject(json, "tensors") : NULL;
-    made = list && cJSON_AddNumberToObject(json, "parameters", (double)t.parameters) &&
-           cJSON_AddNumberToObject(json, "bytes_before", (double)t.before) &&
-           cJSON_AddNumberToObject(json, "bytes", (double)t.after) &&
-           cJSON_AddNumberToObject(json, "relative_error",
-                                   pare_quant_error_relative(&all)) &&
-           cJSON_AddNumberToObject(json, "largest_error", all.largest);
-    for (size_t i = 0; made && i < w->stored.plan.count; i++)
-        made = add_tensor_json(w, i, list);
-    enum pare_status status = made ? pare_json_write_file(w->o->json, json, w->err)
-                                   : pare_fail_memory(w->err, sizeof(cJSON));
-    cJSON_Delete(options);
-    cJSON_Delete(json);
-    return status;
-}
-
-static void tell_result(const struct quantize_work *w)
-{
-    const struct totals t = add_up(w);
-    const struct pare_quant_error all = all_errors(w);
-    char before[24], after[24];
-    pare_cli_info(
-        w->cli, "%s: %s, tensors %s -> %s (%.3fx, %.2f bits a weight), error %.3f %%",
-        w->cli->output,
-        quantize_has_budget(w->o)
-            ? "mixed"
-            : pare_scheme_name(scheme_options_scheme(&w->o->format)),
-        pare_cli_bytes(t.before, before), pare_cli_bytes(t.after, after),
-        (double)t.after / (double)t.before, 8.0 * (double)t.after / (double)t.parameters,
-        100 * pare_quant_error_relative(&all));
-    if (w->calibration.samples)
-        pare_cli_info(w->cli, "peak memory %s",
-                      pare_cli_bytes(pare_peak_memory(), before));
 }
 
 /* --- The program --- */
@@ -301,7 +73,7 @@ static enum pare_status make(struct quantize_work *w, const char *path)
     w->cli->output = path;
     enum pare_status status = quantize_survey(w);
     if (status == PARE_OK)
-        status = write_container(w, w->sha256);
+        status = write_container(w);
     w->cli->output = output;
     return status;
 }
@@ -331,57 +103,20 @@ static enum pare_status refuse_outputs(const struct quantize_work *w)
 
 static enum pare_status quantize(struct quantize_work *w)
 {
-    char sha256[65];
     PARE_TRY(decide(w));
     PARE_TRY(refuse_outputs(w));
     PARE_TRY(quantize_prepare(w));
-    PARE_TRY(pare_ckpt_sha256(w->stored.ckpt, sha256, w->err));
-    memcpy(w->sha256, sha256, sizeof sha256);
+    PARE_TRY(pare_ckpt_sha256(w->stored.ckpt, w->sha256, w->err));
     PARE_TRY(quantize_budget(w, make));
     if (w->o->dry_run) {
-        print_plan(w);
+        quantize_print_plan(w);
         return w->calibration.samples ? quantize_costs(w) : PARE_OK;
     }
     tell_fallbacks(w);
     PARE_TRY(make(w, w->cli->output));
     if (w->o->json)
-        PARE_TRY(write_report(w, sha256));
-    tell_result(w);
-    return PARE_OK;
-}
-
-static enum pare_status check_budget(const struct quantize_options *o,
-                                     struct pare_error *err)
-{
-    const int kinds =
-        (o->target_size != NULL) + (o->target_ratio > 0) + quantize_has_search(o);
-    if (kinds && o->format.scheme >= 0)
-        return pare_fail(err, PARE_ERR_USAGE,
-                         "--target-size, --target-ratio, --max-drop and --max-kl choose "
-                         "the scheme: --scheme and they exclude each other");
-    if (kinds > 1)
-        return pare_fail(err, PARE_ERR_USAGE,
-                         "--target-size, --target-ratio, and --max-drop or --max-kl "
-                         "exclude each other");
-    if (quantize_has_search(o) != (o->search_on != NULL))
-        return pare_fail(err, PARE_ERR_USAGE,
-                         "--max-drop and --max-kl go with --max-drop-on FILE");
-    if (o->candidates && !kinds)
-        return pare_fail(err, PARE_ERR_USAGE,
-                         "--candidates is for --target-size, --target-ratio, --max-drop "
-                         "and --max-kl");
-    uint64_t size;
-    if (o->target_size)
-        PARE_TRY(parse_size("target-size", o->target_size, &size, err));
-    if (kinds && o->max_ram)
-        return pare_fail(
-            err, PARE_ERR_USAGE,
-            "choosing formats takes the whole model in F32: --max-ram is for "
-            "runs with a --scheme");
-    if (o->dry_run && quantize_has_search(o))
-        return pare_fail(
-            err, PARE_ERR_USAGE,
-            "--max-drop and --max-kl make files: there is no --plan of them");
+        PARE_TRY(quantize_write_report(w));
+    quantize_tell_result(w);
     return PARE_OK;
 }
 
@@ -389,7 +124,7 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
 {
     struct quantize_options *o = context;
     struct quantize_work w = {.cli = cli, .o = o, .err = err};
-    PARE_TRY(check_budget(o, err));
+    PARE_TRY(quantize_options_check(o, err));
     if (quantize_has_budget(o))
         o->format.scheme = PARE_SCHEME_INT4; /* until it is chosen */
     if (w.o->format.scheme < 0)

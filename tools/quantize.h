@@ -58,7 +58,8 @@ struct quantize_solved {
     int escalations, fallback;
 };
 
-struct quantize_site; /* quantize_inputs.h */
+struct quantize_moments; /* quantize_moments.h */
+struct quantize_site;    /* quantize_inputs.h */
 
 struct quantize_work {
     struct pare_cli *cli;
@@ -126,6 +127,21 @@ int quantize_is_searched(const struct quantize_work *w,
 /* Gives back the memory of slot i's data in the mapped container. */
 void quantize_release(const struct quantize_work *w, size_t i);
 
+/* PARE_ERR_USAGE for options that do not go together. */
+enum pare_status quantize_options_check(const struct quantize_options *o,
+                                        struct pare_error *err) PARE_CHECKED;
+/* For history and report; NULL when there is no memory. */
+cJSON *quantize_options_json(const struct quantize_work *w);
+/* The metadata of the container that is to be written, into an empty `meta`. */
+enum pare_status quantize_meta(const struct quantize_work *w,
+                               struct pare_meta *meta) PARE_CHECKED;
+/* Which run this is, for what it leaves when it is stopped. */
+enum pare_status quantize_identify(const struct quantize_work *w,
+                                   char identity[65]) PARE_CHECKED;
+void quantize_print_plan(const struct quantize_work *w);
+enum pare_status quantize_write_report(const struct quantize_work *w) PARE_CHECKED;
+void quantize_tell_result(const struct quantize_work *w);
+
 /* Plans and writes every tensor as its item says; fills `errors`. */
 enum pare_status quantize_tensors(struct quantize_work *work,
                                   struct pare_gguf_writer *writer) PARE_CHECKED;
@@ -147,14 +163,15 @@ size_t quantize_slice_rows(const struct quantize_work *w, size_t N, size_t K);
 /* What matrices with the same inputs are solved for with. */
 struct quantize_solving {
     struct quantize_work *w;
-    const struct pare_gram *gram;
-    const struct pare_cross_source
-        *cross;                     /* what the original inputs are more; or NULL */
-    const struct pare_means *means; /* of the inputs, to correct biases */
+    struct quantize_moments *moments;
+    const struct pare_cross_source *cross; /* of these; or NULL */
     struct pare_arena *scratch;
     struct pare_factor factor; /* of the last one; freed by the caller */
     struct pare_factor_options options;
 };
+/* Whether the outputs' errors are to be told, which takes the second moments once more.
+ */
+int quantize_compares(const struct quantize_work *w);
 /* Makes forms[i], and that of its bias when it changes; one that no solver is for stays
  * empty. */
 enum pare_status quantize_solve(struct quantize_solving *with, size_t i,

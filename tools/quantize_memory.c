@@ -12,6 +12,7 @@
 #define BASE ((uint64_t)16 << 20) /* the program, its libraries, the vocabulary */
 #define MARGIN 32                 /* of the rest, one part more: what is not listed */
 #define PASS PARE_WALK_ROWS       /* rows that are packed together for second moments */
+#define UNIT 128                  /* columns of the sweep */
 #define SLICE ((size_t)1 << 20)   /* weights that are solved for together, when few */
 
 static uint64_t larger(uint64_t a, uint64_t b)
@@ -55,12 +56,18 @@ static void add_slot(const struct quantize_work *w, const struct pare_walk_site 
     struct pare_target target;
     if (!quantize_target(w, slot, &target))
         return;
-    /* The factor, and to correct, a panel of moments as float; of the rows the weights,
-     * what they become, the sweep's sums and codes, the aim and the change. Packed
-     * panels. */
-    pass->solver =
-        larger(pass->solver, (K + both * PARE_CROSS_COLUMNS) * K * sizeof(float) +
-                                 rows * K * (both ? 21 : 13) + K * PASS * sizeof(float));
+    /* While a factor is made: H and packed panels. With it: to correct, a panel of
+     * moments as float; of the rows the weights, what they become, the sweep's sums and
+     * codes, the aim and the change; packed panels, and inverses of the sweep's units. */
+    const uint64_t factor = K * K * sizeof(float), packed = K * PASS * sizeof(float);
+    const uint64_t H = pare_gram_bytes(site->K);
+    const uint64_t correcting = both * PARE_CROSS_COLUMNS * K * sizeof(float);
+    const uint64_t solving = factor + correcting + rows * K * (both ? 21 : 13) + packed +
+                             2 * K * UNIT * sizeof(float);
+    if (w->saving.bands && !quantize_compares(w))
+        pass->solver = larger(pass->solver, larger(H + factor + packed, solving));
+    else /* H of all sites is part of the moments */
+        pass->solver = larger(pass->solver, (w->saving.bands ? H : 0) + solving);
 }
 
 /* Whether inputs may be multiplied by factors when they are seen. */
@@ -95,6 +102,7 @@ static struct pass add_pass(const struct quantize_work *w,
             continue;
         pass.seeing += quantize_moments_seeing(K, both, bands);
         pass.solving += quantize_moments_solving(K, both, bands);
+        pass.solving += bands ? 0 : pare_gram_bytes(K);
         pass.rows += (uint64_t)(1 + both) * rows * K * sizeof(float);
         /* Two packed operands; with factors, the rows times them; the difference. */
         const int copies = 2 + (1 + both) * is_scaled(w, sites[s].slots[0]) + both;

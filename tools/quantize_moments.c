@@ -117,14 +117,28 @@ enum pare_status quantize_moments_seen(struct quantize_moments *m, int *again,
     PARE_TRY(put_away(m, err));
     m->pass++;
     *again = m->pass < quantize_moments_passes(m->K, m->both, m->bands);
-    if (*again)
+    return PARE_OK;
+}
+
+/* --- Solving ---------------------------------------------------------------------- */
+
+enum pare_status quantize_moments_gram(struct quantize_moments *m,
+                                       const struct pare_gram **gram,
+                                       struct pare_error *err)
+{
+    *gram = &m->gram;
+    if (m->gram.sum)
         return PARE_OK;
     PARE_TRY(pare_gram_init(&m->gram, m->K, err));
     m->gram.rows = m->rows;
     return pare_spill_read(m->spill, 0, m->gram.sum, pare_gram_bytes(m->K), err);
 }
 
-/* --- Solving ---------------------------------------------------------------------- */
+void quantize_moments_drop(struct quantize_moments *m)
+{
+    if (m->bands)
+        pare_gram_free(&m->gram);
+}
 
 static enum pare_status read_panel(void *context, size_t first, size_t n,
                                    const double **panel, struct pare_error *err)
@@ -173,7 +187,7 @@ uint64_t quantize_moments_seeing(size_t K, int both, int bands)
 uint64_t quantize_moments_solving(size_t K, int both, int bands)
 {
     const uint64_t panel = (uint64_t)PARE_CROSS_COLUMNS * K * sizeof(double);
-    return pare_gram_bytes(K) + (!both ? 0 : bands ? panel : cross_bytes(K));
+    return !both ? 0 : bands ? panel : cross_bytes(K);
 }
 
 uint64_t quantize_moments_file(size_t K, int both, int bands)

@@ -28,17 +28,23 @@ enum pare_status quantize_moments_add(struct quantize_moments *m, size_t K,
                                       const float *X, const float *original, size_t rows,
                                       int means, struct pare_arena *scratch,
                                       struct pare_error *err) PARE_CHECKED;
-/* A pass is over. *again: there has to be another one; else `gram` is whole. */
+/* A pass is over. *again: there has to be another one. */
 enum pare_status quantize_moments_seen(struct quantize_moments *m, int *again,
                                        struct pare_error *err) PARE_CHECKED;
+/* All of H, from the file if it is not in memory; there until quantize_moments_drop,
+ * which does nothing without a file. */
+enum pare_status quantize_moments_gram(struct quantize_moments *m,
+                                       const struct pare_gram **gram,
+                                       struct pare_error *err) PARE_CHECKED;
+void quantize_moments_drop(struct quantize_moments *m);
 struct pare_cross_source quantize_moments_cross(struct quantize_moments *m);
 /* Ready for another site. */
 void quantize_moments_free(struct quantize_moments *m);
 
 /* Over the text. */
 int quantize_moments_passes(size_t K, int both, int bands);
-/* Bytes of memory: while a pass is made, while matrices are solved for; and of the file.
- */
+/* Bytes of memory: while a pass is made; of C while matrices are solved for; and of the
+ * file. */
 uint64_t quantize_moments_seeing(size_t K, int both, int bands);
 uint64_t quantize_moments_solving(size_t K, int both, int bands);
 uint64_t quantize_moments_file(size_t K, int both, int bands);

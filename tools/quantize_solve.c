@@ -4,6 +4,12 @@
 #include "libquant/nearest.h"
 #include "runtime/base/alloc.h"
 #include "tools/quantize_inputs.h"
+#include "tools/quantize_moments.h"
+
+int quantize_compares(const struct quantize_work *w)
+{
+    return w->o->json || w->cli->verbose;
+}
 
 /* Some rows of a matrix while they are solved for. */
 struct matrix {
@@ -23,11 +29,13 @@ static enum pare_status add_cost(const struct matrix *m, double *loss,
 {
     const struct pare_kernels *kernels = pare_kernels();
     const struct quantize_solving *with = m->with;
+    const struct pare_gram *gram;
     double sum = 0;
+    PARE_TRY(quantize_moments_gram(with->moments, &gram, err));
     for (size_t n = 0; n < m->rows; n++)
         kernels->axpy(m->Q + n * m->K, -1, m->aim + n * m->K, m->K);
-    PARE_TRY(pare_quant_loss(with->gram, m->Q, m->rows, &sum, with->scratch, err));
-    *loss += sum / ((double)with->gram->rows * (double)m->N);
+    PARE_TRY(pare_quant_loss(gram, m->Q, m->rows, &sum, with->scratch, err));
+    *loss += sum / ((double)gram->rows * (double)m->N);
     return PARE_OK;
 }
 
@@ -120,13 +128,13 @@ static enum pare_status solve_rows(const struct matrix *m, struct pare_error *er
         PARE_TRY(pare_gptq(&rows, &m->with->factor, &options, m->Q, &data, &report,
                            m->with->scratch, err));
     }
-    PARE_TRY(quantize_make_bias(w, m->slot, m->first, m->rows, m->W, m->Q, m->with->means,
-                                m->bias));
+    PARE_TRY(quantize_make_bias(w, m->slot, m->first, m->rows, m->W, m->Q,
+                                &m->with->moments->means, m->bias));
     if (m->with->cross)
         measure(m, &w->errors[m->slot]);
     else
         w->errors[m->slot] = report.error;
-    return w->o->json || w->cli->verbose ? compare(m, &w->solved[m->slot], err) : PARE_OK;
+    return quantize_compares(w) ? compare(m, &w->solved[m->slot], err) : PARE_OK;
 }
 
 static enum pare_status solve_matrix(struct matrix *m, struct pare_error *err)
@@ -162,9 +170,14 @@ static enum pare_status make_factor(const struct matrix *m, struct pare_error *e
                                                  .group = group,
                                                  .damping = with->w->o->solver.damping,
                                                  .strict = with->w->o->format.strict};
+    const struct pare_gram *gram;
     pare_factor_free(&with->factor);
-    return pare_factor_init(&with->factor, with->gram, m->K, &with->options,
-                            with->scratch, err);
+    PARE_TRY(quantize_moments_gram(with->moments, &gram, err));
+    PARE_TRY(
+        pare_factor_init(&with->factor, gram, m->K, &with->options, with->scratch, err));
+    if (!quantize_compares(with->w))
+        quantize_moments_drop(with->moments);
+    return PARE_OK;
 }
 
 /* What the errors at each input count for weighted rounding. */
@@ -172,11 +185,13 @@ static enum pare_status weigh(struct matrix *m, struct pare_error *err)
 {
     struct quantize_work *w = m->with->w;
     const double damping = w->o->solver.damping;
+    const struct pare_gram *gram;
+    PARE_TRY(quantize_moments_gram(m->with->moments, &gram, err));
     PARE_TRY(pare_alloc_raw(&m->cost, m->K, sizeof *m->cost, err));
-    w->solved[m->slot] = (struct quantize_solved){
-        .done = 1,
-        .damping = damping,
-        .fallback = !pare_nearest_costs(m->with->gram, damping, m->cost)};
+    w->solved[m->slot] =
+        (struct quantize_solved){.done = 1,
+                                 .damping = damping,
+                                 .fallback = !pare_nearest_costs(gram, damping, m->cost)};
     return PARE_OK;
 }
 

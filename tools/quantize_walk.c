@@ -15,8 +15,7 @@ struct solving {
     struct quantize_form *forms; /* [plan.count]: of the part that is being worked on */
     unsigned char *ready;        /* [plan.count]: the form is what the walk is to find */
     struct quantize_moments moments[PARE_SITES];
-    struct pare_spill *spill;        /* of moments in bands; or NULL */
-    struct quantize_buffers buffers; /* for what is rounded */
+    struct pare_spill *spill; /* of moments in bands; or NULL */
     struct pare_arena scratch;
 };
 
@@ -112,9 +111,8 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
     const struct pare_cross_source cross = quantize_moments_cross(moments);
     struct quantize_solving with = {
         .w = s->w,
-        .gram = &moments->gram,
+        .moments = moments,
         .cross = solver_options_correction(&s->w->o->solver) > 0 ? &cross : NULL,
-        .means = &moments->means,
         .scratch = &s->scratch};
     enum pare_status status = PARE_OK;
     pare_arena_free(&s->scratch); /* of what was seen; in the end, of what was solved */
@@ -170,25 +168,36 @@ static enum pare_status load(struct solving *s, int part)
     return PARE_OK;
 }
 
-/* Rounds what no solver is for. */
-static enum pare_status begin(void *context, int part, struct pare_error *err)
+static enum pare_status round_part(struct solving *s, int part,
+                                   struct quantize_buffers *buffers)
 {
-    struct solving *s = context;
     struct quantize_work *w = s->w;
     struct pare_target target;
-    (void)err;
-    if (quantize_resume_has(w, part))
-        return load(s, part);
     for (size_t i = 0; i < w->stored.plan.count; i++) {
         if (quantize_part_of(&w->stored, i) != part ||
             w->items[i].scheme == PARE_SCHEME_KEEP || quantize_target(w, i, &target))
             continue;
-        PARE_TRY(quantize_form_round(w, i, &s->buffers, &s->forms[i]));
+        if (!buffers->W)
+            PARE_TRY(quantize_buffers_make(w, buffers));
+        PARE_TRY(quantize_form_round(w, i, buffers, &s->forms[i]));
         s->ready[i] = 1;
         pare_cli_detail(w->cli, "%-32s %-9s error %8.4f %%", w->stored.plan.slots[i].name,
                         w->items[i].form, 100 * pare_quant_error_relative(&w->errors[i]));
     }
     return PARE_OK;
+}
+
+/* Rounds what no solver is for. */
+static enum pare_status begin(void *context, int part, struct pare_error *err)
+{
+    struct solving *s = context;
+    struct quantize_buffers buffers = {0};
+    (void)err;
+    if (quantize_resume_has(s->w, part))
+        return load(s, part);
+    const enum pare_status status = round_part(s, part, &buffers);
+    quantize_buffers_free(&buffers);
+    return status;
 }
 
 static enum pare_status end(void *context, int part, struct pare_error *err)
@@ -232,7 +241,6 @@ static void close_solving(struct solving *s)
     quantize_folded_free(&s->folded);
     pare_free(s->forms);
     pare_free(s->ready);
-    quantize_buffers_free(&s->buffers);
     pare_arena_free(&s->scratch);
 }
 
@@ -266,7 +274,6 @@ enum pare_status quantize_walk(struct quantize_work *w, struct pare_gguf_writer 
     PARE_TRY_OUT(pare_alloc(&s.forms, w->stored.plan.count, sizeof *s.forms, w->err));
     PARE_TRY_OUT(pare_alloc(&s.ready, w->stored.plan.count, 1, w->err));
     PARE_TRY_OUT(quantize_folded_init(&s.folded, w));
-    PARE_TRY_OUT(quantize_buffers_make(w, &s.buffers));
     if (w->saving.bands)
         PARE_TRY_OUT(pare_spill_open(w->cli->output, &s.spill, w->err));
     for (int i = 0; i < PARE_SITES; i++)
