@@ -8,7 +8,12 @@ const char *const input_observers[] = {"minmax", "percentile", "mse", "entropy",
 
 struct input_options input_options_default(void)
 {
-    return (struct input_options){.observer = PARE_OBSERVER_MSE};
+    return (struct input_options){.observer = -1};
+}
+
+enum pare_observer input_options_observer(const struct input_options *o)
+{
+    return o->observer < 0 ? PARE_OBSERVER_MSE : (enum pare_observer)o->observer;
 }
 
 static const char *smooth_of(const struct input_options *o)
@@ -85,7 +90,7 @@ enum pare_status input_options_check(const struct input_options *o, int calibrat
         return pare_fail(err, PARE_ERR_USAGE,
                          "--smooth, --activations static and --bias-correction need "
                          "text: --calibration FILE");
-    if (o->observer != input_options_default().observer && !o->is_static)
+    if (o->observer >= 0 && !o->is_static)
         return pare_fail(err, PARE_ERR_USAGE, "--observer is for --activations static");
     return PARE_OK;
 }
@@ -94,6 +99,7 @@ int input_options_history(const struct input_options *o, cJSON *json)
 {
     return (!smooths(o) || cJSON_AddStringToObject(json, "smooth", smooth_of(o))) &&
            (!o->is_static ||
-            cJSON_AddStringToObject(json, "observer", input_observers[o->observer])) &&
+            cJSON_AddStringToObject(json, "observer",
+                                    input_observers[input_options_observer(o)])) &&
            (!o->correct_bias || cJSON_AddTrueToObject(json, "bias_correction"));
 }

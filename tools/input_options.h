@@ -12,7 +12,7 @@ struct input_options {
      * which it did much (docs/RESULTS.md), else off */
     const char *smooth;
     int is_static; /* index of input_activations */
-    int observer;  /* enum pare_observer */
+    int observer;  /* enum pare_observer, -1: not given */
     int correct_bias;
 };
 
@@ -33,12 +33,14 @@ extern const char *const input_observers[];
                         "token's own; static, one for each layer, from the calibration " \
                         "text"),                                                         \
         PARE_CLI_CHOICE(0, "observer", "NAME", &(o)->observer, input_observers,          \
-                        "how static ranges are found"),                                  \
+                        "how static ranges are found; mse when not given"),              \
         PARE_CLI_FLAG(0, "bias-correction", &(o)->correct_bias,                          \
                       "add to biases what quantised weights take from a layer's mean "   \
                       "outputs on the calibration text")
 
 struct input_options input_options_default(void);
+
+enum pare_observer input_options_observer(const struct input_options *o);
 
 /* Whether anything is to be done. */
 int input_options_any(const struct input_options *o);

@@ -2,13 +2,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/base/file.h"
 #include "runtime/model/container.h"
 #include "tools/quantize_budget.h"
 #include "tools/quantize_inputs.h"
 
 /* --- What is to be done --- */
 
-static enum pare_status decide(struct quantize_work *w)
+static enum pare_status decide(struct quantize_work *w, struct budget_candidates *c)
 {
     struct pare_stored *stored = &w->stored;
     const size_t count = stored->plan.count;
@@ -19,6 +20,8 @@ static enum pare_status decide(struct quantize_work *w)
     PARE_TRY(
         pare_arena_alloc(&stored->arena, &w->errors, count, sizeof *w->errors, w->err));
     memset(w->errors, 0, count * sizeof *w->errors);
+    if (quantize_has_budget(w->o))
+        return quantize_candidates(w, now, c);
     return scheme_options_decide(&w->o->format, &stored->plan, now, &stored->arena,
                                  &w->items, w->err);
 }
@@ -101,13 +104,31 @@ static enum pare_status refuse_outputs(const struct quantize_work *w)
     return pare_refuse_same_file(outputs[0], outputs[1], w->err);
 }
 
+/* Whether they can be written, before the work. */
+static enum pare_status check_outputs(const struct quantize_work *w)
+{
+    const char *const outputs[] = {w->o->dry_run ? NULL : w->cli->output, w->o->json};
+    for (size_t i = 0; i < 2; i++) {
+        struct pare_output *out;
+        if (!outputs[i])
+            continue;
+        PARE_TRY(pare_output_open(outputs[i], &out, w->err));
+        pare_output_abort(out);
+    }
+    return PARE_OK;
+}
+
 static enum pare_status quantize(struct quantize_work *w)
 {
-    PARE_TRY(decide(w));
+    struct budget_candidates candidates = {0};
+    PARE_TRY(decide(w, &candidates));
     PARE_TRY(refuse_outputs(w));
+    PARE_TRY(check_outputs(w));
+    if (quantize_has_search(w->o))
+        PARE_TRY(budget_search_check(w));
     PARE_TRY(quantize_prepare(w));
     PARE_TRY(pare_ckpt_sha256(w->stored.ckpt, w->sha256, w->err));
-    PARE_TRY(quantize_budget(w, make));
+    PARE_TRY(quantize_budget(w, &candidates, make));
     if (w->o->dry_run) {
         quantize_print_plan(w);
         return w->calibration.samples ? quantize_costs(w) : PARE_OK;
@@ -126,7 +147,7 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
     struct quantize_work w = {.cli = cli, .o = o, .err = err};
     PARE_TRY(quantize_options_check(o, err));
     if (quantize_has_budget(o))
-        o->format.scheme = PARE_SCHEME_INT4; /* until it is chosen */
+        o->format.scheme = PARE_SCHEME_INT4; /* as metadata have it, of all of them */
     if (w.o->format.scheme < 0)
         return pare_fail(
             err, PARE_ERR_USAGE,
@@ -145,6 +166,7 @@ int main(int argc, char **argv)
 {
     struct quantize_options o = {.format = scheme_options_default(),
                                  .solver = solver_options_default(),
+                                 .target_ratio = -1,
                                  .max_drop = -1,
                                  .max_kl = -1,
                                  .inputs = input_options_default()};
@@ -165,11 +187,10 @@ int main(int argc, char **argv)
                         "calibration text change little"),
         PARE_CLI_DOUBLE(0, "target-ratio", "X", &o.target_ratio, 0, 1,
                         "the same for a part of the input's size"),
-        PARE_CLI_DOUBLE(0, "max-drop", "POINTS", &o.max_drop, -1, 100,
+        PARE_CLI_DOUBLE(0, "max-drop", "POINTS", &o.max_drop, 0, 100,
                         "the same for the smallest file whose accuracy is no more points "
-                        "below the input's than that, by making and measuring some; -1: "
-                        "of no matter"),
-        PARE_CLI_DOUBLE(0, "max-kl", "NATS", &o.max_kl, -1, 100,
+                        "below the input's than that, by making and measuring some"),
+        PARE_CLI_DOUBLE(0, "max-kl", "NATS", &o.max_kl, 0, 100,
                         "the same for the divergence of its outputs from the input's"),
         PARE_CLI_STRING(0, "max-drop-on", "FILE.tsv", &o.search_on,
                         "labelled text that these two are measured on"),

@@ -23,7 +23,7 @@ struct quantize_options {
     struct input_options inputs;
     const char *max_ram;                  /* or NULL */
     const char *target_size, *candidates; /* or NULL */
-    double target_ratio;                  /* 0: not given */
+    double target_ratio;                  /* -1: not given */
     double max_drop, max_kl;              /* points of accuracy, nats; -1: not given */
     const char *search_on;                /* labelled text for these */
     int dry_run;
@@ -38,7 +38,7 @@ static inline int quantize_has_search(const struct quantize_options *o)
 
 static inline int quantize_has_budget(const struct quantize_options *o)
 {
-    return o->target_size || o->target_ratio > 0 || quantize_has_search(o);
+    return o->target_size || o->target_ratio >= 0 || quantize_has_search(o);
 }
 
 /* What is done for less memory, in more time. The bytes that are written are the same. */

@@ -15,33 +15,19 @@
 
 /* --- Candidates --------------------------------------------------------------------- */
 
-static int has_groups(enum pare_scheme scheme)
-{
-    return scheme != PARE_SCHEME_INT8 && pare_scheme_type(scheme, PARE_F32) == PARE_I8;
-}
-
-static enum pare_status add_candidate(struct quantize_work *w, const char *name,
+static enum pare_status add_candidate(const struct quantize_work *w, const char *name,
+                                      const struct pare_weight *now,
+                                      struct pare_arena *arena,
+                                      struct scheme_options_use *use,
                                       struct budget_candidates *c)
 {
-    struct pare_stored *stored = &w->stored;
-    const size_t count = stored->plan.count;
-    struct scheme_options format = w->o->format;
-    struct pare_weight *now;
     enum pare_scheme scheme;
     PARE_TRY(pare_scheme_by_name(name, &scheme, w->err));
     if (c->count == BUDGET_CANDIDATES)
         return pare_fail(w->err, PARE_ERR_USAGE, "--candidates: %d at most",
                          BUDGET_CANDIDATES);
-    format.scheme = (int)scheme;
-    if (!has_groups(scheme)) {
-        format.group_size = -1;
-        format.asymmetric = 0;
-    }
-    PARE_TRY(pare_arena_alloc(&stored->arena, &now, count, sizeof *now, w->err));
-    for (size_t i = 0; i < count; i++)
-        now[i] = pare_stored_weight(stored, i);
-    PARE_TRY(scheme_options_decide(&format, &stored->plan, now, &stored->arena,
-                                   &c->items[c->count], w->err));
+    PARE_TRY(scheme_options_items(&w->o->format, scheme, &w->stored.plan, now, arena,
+                                  &c->items[c->count], use, w->err));
     c->count++;
     return PARE_OK;
 }
@@ -68,21 +54,48 @@ static void sort_candidates(const struct quantize_work *w, struct budget_candida
 }
 
 static enum pare_status list_candidates(struct quantize_work *w,
+                                        const struct pare_weight *now,
+                                        struct pare_arena *arena,
                                         struct budget_candidates *c)
 {
     const char *list = w->o->candidates ? w->o->candidates : DEFAULT_CANDIDATES;
+    struct scheme_options_use use = {0};
     c->count = 0;
     while (*list) {
         char name[32];
         const size_t n = strcspn(list, ",");
         snprintf(name, sizeof name, "%.*s", (int)(n < 31 ? n : 31), list);
-        PARE_TRY(add_candidate(w, name, c));
+        PARE_TRY(add_candidate(w, name, now, arena, &use, c));
         list += n + (list[n] == ',');
     }
+    if (c->count < 2)
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "--candidates: a choice needs two at least");
     sort_candidates(w, c);
-    return c->count > 1 ? PARE_OK
-                        : pare_fail(w->err, PARE_ERR_USAGE,
-                                    "--candidates: a choice needs two at least");
+    return scheme_options_check_use(&w->o->format, &use, w->err);
+}
+
+enum pare_status quantize_candidates(struct quantize_work *w,
+                                     const struct pare_weight *now,
+                                     struct budget_candidates *c)
+{
+    const size_t count = w->stored.plan.count;
+    struct pare_target target;
+    PARE_TRY(list_candidates(w, now, &w->stored.arena, c));
+    PARE_TRY(
+        pare_arena_alloc(&w->stored.arena, &w->items, count, sizeof *w->items, w->err));
+    /* Until one is chosen, one that inputs have to be seen for, if there is any. */
+    for (size_t i = 0; i < count; i++) {
+        size_t k = 0;
+        for (; k < c->count; k++) {
+            w->items[i] = c->items[k][i];
+            if (quantize_target(w, i, &target))
+                break;
+        }
+        if (k == c->count)
+            w->items[i] = c->items[0][i];
+    }
+    return PARE_OK;
 }
 
 /* --- Bytes -------------------------------------------------------------------------- */
@@ -155,6 +168,30 @@ static enum pare_status make_knapsack(const struct quantize_work *w,
     return PARE_OK;
 }
 
+/* Whether the smallest file is small enough, before anything is measured. */
+static enum pare_status check_target(const struct quantize_work *w,
+                                     const struct knapsack *k)
+{
+    uint64_t target, least = k->fixed;
+    char text[2][24];
+    if (quantize_has_search(w->o))
+        return PARE_OK;
+    PARE_TRY(target_bytes(w, &target));
+    for (size_t i = 0; i < k->n; i++) {
+        uint64_t bytes = k->items[i].of[0].bytes;
+        for (size_t j = 1; j < k->items[i].count; j++)
+            if (k->items[i].of[j].bytes < bytes)
+                bytes = k->items[i].of[j].bytes;
+        least += bytes;
+    }
+    if (target >= least)
+        return PARE_OK;
+    return pare_fail(w->err, PARE_ERR_USAGE,
+                     "a file of %s is too small: with the smallest candidates it has "
+                     "%s at most",
+                     pare_cli_bytes(target, text[0]), pare_cli_bytes(least, text[1]));
+}
+
 /* --- The choice --------------------------------------------------------------------- */
 
 static void print_curve(const struct pare_curve *curve, const struct knapsack *k,
@@ -208,19 +245,10 @@ static enum pare_status take(void *context, uint64_t bytes)
     return PARE_OK;
 }
 
-static enum pare_status hit_target(struct choosing *choosing,
-                                   const struct pare_curve *curve)
+static enum pare_status hit_target(struct choosing *choosing)
 {
-    const struct quantize_work *w = choosing->w;
-    const uint64_t least = choosing->k->fixed + curve->points[0].bytes;
     uint64_t target;
-    char text[2][24];
-    PARE_TRY(target_bytes(w, &target));
-    if (target < least)
-        return pare_fail(w->err, PARE_ERR_USAGE,
-                         "a file of %s is too small: with the smallest candidates it has "
-                         "%s at most",
-                         pare_cli_bytes(target, text[0]), pare_cli_bytes(least, text[1]));
+    PARE_TRY(target_bytes(choosing->w, &target));
     return take(choosing, target - choosing->k->fixed);
 }
 
@@ -234,7 +262,7 @@ static enum pare_status choose(struct choosing *choosing, budget_make_fn *make)
                               sizeof *choosing->now.chosen, w->err));
     PARE_TRY(pare_allocate_curve(k->items, k->n, &curve, choosing->arena, w->err));
     PARE_TRY(quantize_has_search(w->o) ? budget_search(w, &search)
-                                       : hit_target(choosing, &curve));
+                                       : hit_target(choosing));
     if (!w->cli->quiet) {
         print_curve(&curve, k, choosing->now.bytes);
         print_choice(w, k, &choosing->now);
@@ -242,27 +270,25 @@ static enum pare_status choose(struct choosing *choosing, budget_make_fn *make)
     return PARE_OK;
 }
 
-enum pare_status quantize_budget(struct quantize_work *w, budget_make_fn *make)
+enum pare_status quantize_budget(struct quantize_work *w,
+                                 const struct budget_candidates *c, budget_make_fn *make)
 {
-    struct budget_candidates c;
+    const size_t losses = w->stored.plan.count * c->count;
     struct knapsack k = {0};
     struct pare_arena arena = {0};
     double *loss;
     enum pare_status status;
     if (!quantize_has_budget(w->o))
         return PARE_OK;
-    if (!w->calibration.samples)
-        return pare_fail(w->err, PARE_ERR_USAGE,
-                         "formats are chosen by what they cost on text: --calibration "
-                         "FILE is needed");
-    PARE_TRY_OUT(list_candidates(w, &c));
     for (size_t i = 0; i < w->stored.plan.count; i++)
-        w->items[i] = c.items[0][i]; /* what is the same in all candidates stays so */
-    PARE_TRY_OUT(pare_arena_alloc(&arena, &loss, w->stored.plan.count * c.count,
-                                  sizeof *loss, w->err));
-    PARE_TRY_OUT(budget_measure(w, &c, loss));
-    PARE_TRY_OUT(make_knapsack(w, &c, loss, &k, &arena));
-    struct choosing choosing = {.w = w, .c = &c, .k = &k, .arena = &arena};
+        w->items[i] = c->items[0][i]; /* what is the same in all candidates stays so */
+    PARE_TRY_OUT(pare_arena_alloc(&arena, &loss, losses, sizeof *loss, w->err));
+    memset(loss, 0, losses * sizeof *loss);
+    PARE_TRY_OUT(make_knapsack(w, c, loss, &k, &arena));
+    PARE_TRY_OUT(check_target(w, &k));
+    PARE_TRY_OUT(budget_measure(w, c, loss));
+    PARE_TRY_OUT(make_knapsack(w, c, loss, &k, &arena));
+    struct choosing choosing = {.w = w, .c = c, .k = &k, .arena = &arena};
     status = choose(&choosing, make);
 out:
     pare_arena_free(&arena);

@@ -49,9 +49,17 @@ struct budget_search {
 enum pare_status budget_search(struct quantize_work *w,
                                const struct budget_search *search) PARE_CHECKED;
 
+/* Fills `c` from the options, and w->items with what text is needed for; `now`: how the
+ * matrices are stored. */
+enum pare_status quantize_candidates(struct quantize_work *w,
+                                     const struct pare_weight *now,
+                                     struct budget_candidates *c) PARE_CHECKED;
+/* Whether --max-drop and --max-kl can be measured: before anything is. */
+enum pare_status budget_search_check(const struct quantize_work *w) PARE_CHECKED;
 /* Chooses w->items for the target of the options, and prints curve and choice. Does
  * nothing without a target. The text has been read. */
 enum pare_status quantize_budget(struct quantize_work *w,
+                                 const struct budget_candidates *c,
                                  budget_make_fn *make) PARE_CHECKED;
 
 #endif

@@ -6,7 +6,11 @@ enum pare_status quantize_options_check(const struct quantize_options *o,
                                         struct pare_error *err)
 {
     const int kinds =
-        (o->target_size != NULL) + (o->target_ratio > 0) + quantize_has_search(o);
+        (o->target_size != NULL) + (o->target_ratio >= 0) + quantize_has_search(o);
+    if (o->target_ratio >= 0 && !(o->target_ratio > 0))
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--target-ratio 0: no file is that small; expected a number "
+                         "above 0, to 1");
     if (kinds && o->format.scheme >= 0)
         return pare_fail(err, PARE_ERR_USAGE,
                          "--target-size, --target-ratio, --max-drop and --max-kl choose "
@@ -22,6 +26,10 @@ enum pare_status quantize_options_check(const struct quantize_options *o,
         return pare_fail(err, PARE_ERR_USAGE,
                          "--candidates is for --target-size, --target-ratio, --max-drop "
                          "and --max-kl");
+    if (kinds && !o->calibration.file)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "formats are chosen by what they cost on text: --calibration "
+                         "FILE is needed");
     uint64_t size;
     if (o->target_size)
         PARE_TRY(parse_size("target-size", o->target_size, &size, err));

@@ -99,7 +99,7 @@ static enum pare_status read_text(struct quantize_work *w, struct pare_arena *ar
     const struct calibration *c = &w->calibration;
     struct site_list list;
     PARE_TRY(list_sites(w, arena, &list));
-    if (!list.count)
+    if (!list.count && !quantize_has_budget(w->o))
         return pare_fail(w->err, PARE_ERR_USAGE,
                          "--calibration has no use: no matrix in the blocks or the head "
                          "is to become codes");

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "datasets/text.h"
@@ -44,7 +45,8 @@ out:
     return status;
 }
 
-static enum pare_status open_reference(const struct quantize_work *w, struct reference *r)
+static enum pare_status load_data(const struct quantize_work *w,
+                                  struct pare_dataset *data)
 {
     const struct pare_config *config = &w->stored.config;
     const char *names[PARE_MAX_LABELS];
@@ -55,8 +57,13 @@ static enum pare_status open_reference(const struct quantize_work *w, struct ref
         names[i] = config->label[i];
     const struct pare_text_options want = {
         .need_labels = 1, .label_count = (int)config->labels, .label_names = names};
-    r->labels = config->labels;
-    PARE_TRY(pare_dataset_load(w->o->search_on, &want, &r->data, w->err));
+    return pare_dataset_load(w->o->search_on, &want, data, w->err);
+}
+
+static enum pare_status open_reference(const struct quantize_work *w, struct reference *r)
+{
+    r->labels = w->stored.config.labels;
+    PARE_TRY(load_data(w, &r->data));
     PARE_TRY(predict(w, w->stored.ckpt->path, &r->data, &r->logits, w->err));
     pare_metrics_compute(r->logits, r->data.labels, r->data.count, r->labels,
                          &r->metrics);
@@ -96,16 +103,38 @@ static enum pare_status measure(const struct quantize_work *w, const struct refe
     return status;
 }
 
+static enum pare_status trial_path(const struct quantize_work *w, char path[4096])
+{
+    const int n = snprintf(path, 4096, "%s.trial", w->cli->output);
+    if (n < 0 || n >= 4096)
+        return pare_fail(w->err, PARE_ERR_USAGE, "%s: the path is too long",
+                         w->cli->output);
+    return PARE_OK;
+}
+
+enum pare_status budget_search_check(const struct quantize_work *w)
+{
+    char path[4096];
+    struct pare_dataset data = {0};
+    struct stat info;
+    PARE_TRY(load_data(w, &data));
+    pare_dataset_free(&data);
+    PARE_TRY(trial_path(w, path));
+    if (lstat(path, &info) == 0)
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "%s: files to be measured will have this name, and there is one "
+                         "already; remove it, or choose another output",
+                         path);
+    return PARE_OK;
+}
+
 /* Makes the point's file beside the output, measures it, and takes it away. */
 static enum pare_status try_point(struct quantize_work *w, const struct reference *r,
                                   const struct budget_search *search, size_t point,
                                   int *good)
 {
     char path[4096];
-    const int n = snprintf(path, sizeof path, "%s.trial", w->cli->output);
-    if (n < 0 || (size_t)n >= sizeof path)
-        return pare_fail(w->err, PARE_ERR_USAGE, "%s: the path is too long",
-                         w->cli->output);
+    PARE_TRY(trial_path(w, path));
     PARE_TRY(search->take(search->context, search->curve->points[point].bytes));
     w->trial = 1;
     const enum pare_status made = search->make(w, path);

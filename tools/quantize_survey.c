@@ -166,7 +166,7 @@ static enum pare_status observe(struct survey *s, const struct pare_inputs *in,
     *histogram = (struct pare_histogram){.low = (double)decided->range[0],
                                          .high = (double)decided->range[1]};
     pare_histogram_add(histogram, in->sample, in->kept, in->K, decided->scale);
-    pare_observer_range((enum pare_observer)s->w->o->inputs.observer, histogram,
+    pare_observer_range(input_options_observer(&s->w->o->inputs), histogram,
                         decided->range);
     return PARE_OK;
 }

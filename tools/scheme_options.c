@@ -50,27 +50,40 @@ static enum pare_status make_rules(const struct scheme_options *o,
     return PARE_OK;
 }
 
-/* --scale-format for tensors that have such scales. */
-static enum pare_status check_scales(const struct scheme_options *o,
-                                     const struct pare_scheme_item *items, size_t count,
-                                     struct pare_error *err)
+static void add_use(const struct pare_scheme_item *items, size_t count,
+                    struct scheme_options_use *use)
 {
-    for (size_t i = 0; i < count; i++)
-        if (!o->scale_format || items[i].grid.bits ||
-            (items[i].scheme != PARE_SCHEME_KEEP &&
-             pare_dtype_info(items[i].type)->block > 1))
-            return PARE_OK;
-    return pare_fail(err, PARE_ERR_USAGE,
-                     "--scale-format is for codes in groups and blocks, and no tensor is "
-                     "to become one of these");
+    for (size_t i = 0; i < count; i++) {
+        const int blocks = items[i].scheme != PARE_SCHEME_KEEP &&
+                           pare_dtype_info(items[i].type)->block > 1;
+        use->groups |= items[i].grid.bits || items[i].fallback;
+        use->scales |= items[i].grid.bits || blocks;
+    }
+}
+
+enum pare_status scheme_options_check_use(const struct scheme_options *o,
+                                          const struct scheme_options_use *use,
+                                          struct pare_error *err)
+{
+    if (o->scale_format && !use->scales)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--scale-format is for codes in groups and blocks, and no "
+                         "tensor is to become one of these");
+    if ((o->group_size >= 0 || o->asymmetric) && !use->groups)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--group-size and --asymmetric are for int2 to int7, int8g, "
+                         "int8 as the --scheme, and ternary, and no tensor is to "
+                         "become one of these");
+    return PARE_OK;
 }
 
 enum pare_status
-scheme_options_decide(const struct scheme_options *o, const struct pare_plan *plan,
-                      const struct pare_weight *now, struct pare_arena *arena,
-                      struct pare_scheme_item **items, struct pare_error *err)
+scheme_options_items(const struct scheme_options *o, enum pare_scheme scheme,
+                     const struct pare_plan *plan, const struct pare_weight *now,
+                     struct pare_arena *arena, struct pare_scheme_item **items,
+                     struct scheme_options_use *use, struct pare_error *err)
 {
-    struct pare_scheme_options options = pare_scheme_defaults(scheme_options_scheme(o));
+    struct pare_scheme_options options = pare_scheme_defaults(scheme);
     options.strict = o->strict;
     options.bf16 = o->scale_format;
     options.group_size = o->group_size;
@@ -80,16 +93,19 @@ scheme_options_decide(const struct scheme_options *o, const struct pare_plan *pl
     PARE_TRY(make_rules(o, arena, &options, err));
     PARE_TRY(pare_arena_alloc(arena, items, plan->count, sizeof **items, err));
     PARE_TRY(pare_scheme_decide(plan, now, &options, *items, err));
-    PARE_TRY(check_scales(o, *items, plan->count, err));
-    int groups = o->group_size < 0 && !o->asymmetric;
-    for (size_t i = 0; i < plan->count; i++)
-        groups |= (*items)[i].grid.bits || (*items)[i].fallback;
-    return groups
-               ? PARE_OK
-               : pare_fail(err, PARE_ERR_USAGE,
-                           "--group-size and --asymmetric are for int2 to int7, int8g, "
-                           "int8 as the --scheme, and ternary, and no tensor is to "
-                           "become one of these");
+    add_use(*items, plan->count, use);
+    return PARE_OK;
+}
+
+enum pare_status
+scheme_options_decide(const struct scheme_options *o, const struct pare_plan *plan,
+                      const struct pare_weight *now, struct pare_arena *arena,
+                      struct pare_scheme_item **items, struct pare_error *err)
+{
+    struct scheme_options_use use = {0};
+    PARE_TRY(scheme_options_items(o, scheme_options_scheme(o), plan, now, arena, items,
+                                  &use, err));
+    return scheme_options_check_use(o, &use, err);
 }
 
 static int add_list(cJSON *object, const char *key, const struct pare_cli_list *list)

@@ -55,6 +55,21 @@ enum pare_status scheme_options_decide(const struct scheme_options *o,
                                        struct pare_scheme_item **items,
                                        struct pare_error *err) PARE_CHECKED;
 
+/* What the options were of use for. */
+struct scheme_options_use {
+    int groups, scales;
+};
+/* The same for another scheme than o->scheme, without an error for options that are of no
+ * use: adds to *use what they are. */
+enum pare_status
+scheme_options_items(const struct scheme_options *o, enum pare_scheme scheme,
+                     const struct pare_plan *plan, const struct pare_weight *now,
+                     struct pare_arena *arena, struct pare_scheme_item **items,
+                     struct scheme_options_use *use, struct pare_error *err) PARE_CHECKED;
+enum pare_status scheme_options_check_use(const struct scheme_options *o,
+                                          const struct scheme_options_use *use,
+                                          struct pare_error *err) PARE_CHECKED;
+
 /* Adds the options to `json`, for a container's history. 0 when there is no memory. */
 int scheme_options_history(const struct scheme_options *o, cJSON *json);
 

@@ -100,4 +100,44 @@ check 2 '--target-size "40 apples": expected a size like' \
 check 2 "--candidates is for --target-size" quantize -s int4 --candidates int2,int3 -o x.gguf
 check 2 "a choice needs two at least" quantize --target-size 40kB --candidates int4 -o x.gguf
 check 2 'there is no scheme "int9"' quantize --target-size 40kB --candidates int4,int9 -o x.gguf
+check 2 "--target-ratio 0: no file is that small" quantize --target-ratio 0 -o x.gguf
+check 2 "--max-drop" quantize --max-drop -1 --max-drop-on labelled.tsv -o x.gguf
+check 2 "--max-kl" quantize --max-kl -0.5 --max-drop-on labelled.tsv -o x.gguf
+
+# What does not fit is said before anything is measured: of such a text that would not be
+# possible.
+early() { # PHRASE OPTION...
+    phrase=$1
+    shift
+    check 2 "$phrase" quantize "$@"
+    grep -q "calibrate" .out && fail "$phrase: after the walk"
+}
+early "a file of 1.00 kB is too small" --target-size 1kB -o x.gguf --progress lines
+check 5 "missing.tsv" quantize --max-kl 1 --max-drop-on missing.tsv -o x.gguf --progress lines
+grep -q "calibrate" .out && fail "missing data: after the walk"
+printf 'sentence\tvalue\ngood\t1\n' >unlabelled.tsv
+check 3 "label" quantize --max-kl 1 --max-drop-on unlabelled.tsv -o x.gguf --progress lines
+grep -q "calibrate" .out && fail "data without labels: after the walk"
+check 5 "no/: cannot open" quantize --target-size 40kB -o no/x.gguf --progress lines
+grep -q "calibrate" .out && fail "no folder: after the walk"
+echo mine >x.gguf.trial
+early "x.gguf.trial: files to be measured will have this name" --max-kl 1 \
+    --max-drop-on labelled.tsv -o x.gguf --progress lines
+check 0 mine cat x.gguf.trial
+rm x.gguf.trial
+
+# Options of formats are each candidate's that has a use for them, and the embeddings'.
+check 0 "int4/32z" quantize --target-size 99kB --candidates int8,f16 --embeddings int4 \
+    --asymmetric --plan
+check 0 "" quantize -q --target-size 22kB --group-size 0 --asymmetric \
+    --candidates int8,int3,int4 --embeddings int4 -o g.gguf
+check 0 token_embd.weight_zero pare-inspect g.gguf -t 'token_embd.*'
+check 0 "" quantize -q --target-size 40kB --scale-format bf16 -o b.gguf
+check 2 "--group-size and --asymmetric are for" \
+    quantize --target-size 40kB --candidates int8,f16 --group-size 32 -o x.gguf
+check 2 "--scale-format is for codes in groups and blocks" \
+    quantize --target-size 40kB --candidates int8,f16 --scale-format bf16 -o x.gguf
+# What is no candidate is not checked: rows of 48 are no groups of 32.
+check 0 "" quantize -q --target-size 99kB --strict --candidates int8,f16 -o s.gguf
+check 2 "" quantize -q --target-size 99kB --strict --candidates int4,f16 -o x.gguf
 finish

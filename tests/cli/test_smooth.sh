@@ -79,7 +79,7 @@ for observer in minmax percentile mse entropy; do
     check 0 "\"observer\":\"$observer\"" pare-inspect r.gguf
 done
 check 0 - quantize -s int8 --activations static --smooth auto --override 'blk.0.ffn_up*=int4' \
-    --group-size 0 -o r.gguf
+ -o r.gguf
 tensors r.gguf input_range | grep -q ffn_up && fail "a range for codes in groups"
 [ "$(tensors r.gguf input_range | wc -l)" -eq 4 ] || fail "not four ranges"
 
@@ -136,6 +136,7 @@ check 2 'expected off, auto' quantize -s int8 --smooth nan -o x.gguf
 check 2 "--smooth, --activations static and --bias-correction need text: --calibration FILE" \
     pare-quantize tiny.gguf -s int8 --smooth auto -o x.gguf
 check 2 "--observer is for --activations static" quantize -s int8 --observer minmax -o x.gguf
+check 2 "--observer is for --activations static" quantize -s int8 --observer mse -o x.gguf
 check 2 "--solver rtn has no use for --calibration" \
     quantize -s int8 --solver rtn --smooth off -o x.gguf
 check 0 "of it the survey of inputs, before the rest: " quantize -s int8 --smooth auto --plan
