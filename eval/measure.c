@@ -28,7 +28,8 @@ void pare_measured_free(struct pare_measured *measured)
 /* --- In the child ------------------------------------------------------------------- */
 
 /* Opens the model a few times and keeps the last; the first open warms the page cache. */
-static enum pare_status load(const char *path, struct pare_model **model, double *load_ms,
+static enum pare_status load(const char *path, enum pare_precision precision,
+                             struct pare_model **model, double *load_ms,
                              struct pare_error *err)
 {
     double ms[LOAD_REPETITIONS];
@@ -36,7 +37,7 @@ static enum pare_status load(const char *path, struct pare_model **model, double
     for (int i = -1; i < LOAD_REPETITIONS; i++) {
         pare_model_free(*model);
         double start = pare_clock_ms();
-        PARE_TRY(pare_model_open(path, model, err));
+        PARE_TRY(pare_model_open(path, precision, model, err));
         if (i >= 0)
             ms[i] = pare_clock_ms() - start;
     }
@@ -140,7 +141,7 @@ static enum pare_status measure_here(const char *path,
     struct pare_model *model;
     double load_ms;
     enum pare_status status;
-    PARE_TRY_OUT(load(path, &model, &load_ms, err));
+    PARE_TRY_OUT(load(path, options->precision, &model, &load_ms, err));
     out->json = cJSON_CreateObject();
     if (!out->json) {
         status = pare_fail_memory(err, 4096);

@@ -18,8 +18,9 @@ struct pare_measure_options {
     const struct pare_text *texts; /* [rows] or NULL: no accuracy */
     const int32_t *truth;          /* [rows] */
     size_t rows;
-    uint32_t max_tokens; /* 0: what the model takes */
-    int batch;           /* rows a forward when classifying */
+    uint32_t max_tokens;           /* 0: what the model takes */
+    int batch;                     /* rows a forward when classifying */
+    enum pare_precision precision; /* as the model is opened with */
     struct pare_latency_setting settings[PARE_MEASURE_SETTINGS];
     size_t n_settings;
     int skip_long; /* leave out settings longer than the model takes, which are

@@ -93,6 +93,7 @@ static enum pare_status read_description(const cJSON *object, const char *what,
     PARE_TRY(pare_json_double(model, "hidden", 0, MAX_COUNT, &out->hidden, inner, err));
     PARE_TRY(pare_json_double(model, "parameters", 0, MAX_COUNT, &out->parameters, inner,
                               err));
+    PARE_TRY(pare_json_string(model, "precision", &out->precision, inner, err));
     PARE_TRY(pare_report_object(model, "types", &out->types, inner, err));
     PARE_TRY(pare_report_array(model, "history", &out->history, inner, err));
     const cJSON *type;

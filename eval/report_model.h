@@ -56,7 +56,7 @@ struct pare_report_latency {
 };
 
 struct pare_report_model { /* strings and trees point into the JSON it was read from */
-    const char *name, *sha256, *family;
+    const char *name, *sha256, *family, *precision; /* precision: NULL for FP32 */
     double layers, hidden, parameters;
     const cJSON *types, *history; /* object of numbers, array */
     double values[PARE_QUANTITY_FIRST_LATENCY];

@@ -61,6 +61,11 @@ static void put_types(const struct pare_report_model *model, struct pare_page *p
     if (!*between)
         pare_page_put(page, PARE_NOT_MEASURED);
     pare_page_item_end(page);
+    if (!model->precision)
+        return;
+    put_key(page, "Float products in");
+    pare_page_put(page, model->precision);
+    pare_page_item_end(page);
 }
 
 /* A string as it is; a number without the digits that a float has beyond its precision

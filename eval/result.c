@@ -102,6 +102,8 @@ enum pare_status pare_result_add_model(cJSON *result, const char *path,
     PARE_TRY(add_text(object, "family", pare_family_name(model->config.family), err));
     PARE_TRY(add_count(object, "layers", model->config.layers, err));
     PARE_TRY(add_count(object, "hidden", model->config.hidden, err));
+    if (model->precision == PARE_PRECISION_BF16)
+        PARE_TRY(add_text(object, "precision", "bf16", err));
     cJSON *types = cJSON_CreateObject();
     PARE_TRY(need(types, err));
     uint64_t parameters, bytes;

@@ -56,7 +56,7 @@ static enum pare_status open_teacher(struct work *w)
     const char *path = w->cli->operands[0];
     PARE_TRY(pare_stored_open_container(path, &w->stored, w->err));
     PARE_TRY(pare_ckpt_refuse_output(w->stored.ckpt, w->cli->output, w->err));
-    PARE_TRY(pare_model_open(path, &w->model, w->err));
+    PARE_TRY(pare_model_open(path, PARE_PRECISION_FP32, &w->model, w->err));
     if (!w->model->tokenizer)
         return pare_fail(w->err, PARE_ERR_USAGE,
                          "%s has no tokenizer; convert it with its vocabulary", path);

@@ -11,12 +11,13 @@
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/model/config.h"
 #include "tools/cli.h"
+#include "tools/precision_option.h"
 
 static const char default_settings[] = "1x32,1x64,1x128,8x64";
 
 struct options {
     const char *baseline, *data, *json, *latency;
-    int no_latency, profile, batch, max_length, warmup, repeat, limit;
+    int precision, no_latency, profile, batch, max_length, warmup, repeat, limit;
 };
 
 static enum pare_status add_data(cJSON *result, const char *path,
@@ -108,10 +109,11 @@ static enum pare_status measure_both(struct pare_cli *cli, const struct options 
                                      struct pare_measured *model, struct pare_error *err)
 {
     struct pare_measured baseline = {0};
+    struct pare_measure_options full = *measure;
     enum pare_status status;
+    full.precision = PARE_PRECISION_FP32;
     if (options->baseline)
-        PARE_TRY(
-            pare_measure(options->baseline, measure, &cli->progress, &baseline, err));
+        PARE_TRY(pare_measure(options->baseline, &full, &cli->progress, &baseline, err));
     PARE_TRY_OUT(pare_measure(cli->operands[0], measure, &cli->progress, model, err));
     if (options->baseline)
         PARE_TRY_OUT(pare_measured_compare(model, &baseline, measure, err));
@@ -184,6 +186,7 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
     struct pare_measure_options measure = {
         .max_tokens = (uint32_t)options->max_length,
         .batch = options->batch,
+        .precision = (enum pare_precision)options->precision,
         .skip_long = options->latency == default_settings,
         .latency = {.warmup = options->warmup,
                     .repetitions = options->repeat,
@@ -228,6 +231,7 @@ int main(int argc, char **argv)
         PARE_CLI_STRING(0, "latency", "BxT,...", &o.latency,
                         "batch x tokens settings to time; of the default, those that the "
                         "model can take"),
+        PRECISION_OPTION(&o.precision, PRECISION_HELP "; a baseline is always in fp32"),
         PARE_CLI_FLAG(0, "no-latency", &o.no_latency, "do not time anything"),
         PARE_CLI_FLAG(0, "profile", &o.profile,
                       "say how much of the time each operation takes"),

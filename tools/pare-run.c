@@ -11,10 +11,11 @@
 #include "runtime/text/unicode.h"
 #include "tools/cli.h"
 #include "tools/lines.h"
+#include "tools/precision_option.h"
 
 struct options {
     const char *input, *ids, *types;
-    int json, hidden, batch, max_length;
+    int precision, json, hidden, batch, max_length;
 };
 
 /* A batch of rows on its way from text to printed results. */
@@ -254,7 +255,8 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
     enum pare_status status;
     options->json |= options->hidden;
     PARE_TRY(check_options(cli, options, err));
-    PARE_TRY_OUT(pare_model_open(cli->operands[0], &run.model, err));
+    PARE_TRY_OUT(pare_model_open(
+        cli->operands[0], (enum pare_precision)options->precision, &run.model, err));
     if (!run.model->config.labels && !options->hidden) {
         status =
             pare_fail(err, PARE_ERR_USAGE,
@@ -297,6 +299,7 @@ int main(int argc, char **argv)
                       "add the last hidden states, row by row (implies --json)"),
         PARE_CLI_STRING(0, "ids", "\"N N...\"", &o.ids,
                         "run these token ids as they are instead of text"),
+        PRECISION_OPTION(&o.precision, PRECISION_HELP),
         PARE_CLI_STRING(0, "types", "\"N N...\"", &o.types, "token types for --ids"),
         PARE_CLI_END};
     const struct pare_cli_example examples[] = {

@@ -32,7 +32,7 @@ static enum pare_status predict(const struct quantize_work *w, const char *path,
     struct pare_acts acts = {.first_only = 1};
     enum pare_status status;
     *logits = NULL;
-    PARE_TRY(pare_model_open(path, &model, err));
+    PARE_TRY(pare_model_open(path, PARE_PRECISION_FP32, &model, err));
     PARE_TRY_OUT(pare_tokenize_rows(model, data->texts, data->count, 0, &tokenized, err));
     PARE_TRY_OUT(
         pare_alloc_raw(logits, data->count, model->config.labels * sizeof **logits, err));

@@ -6,7 +6,6 @@
 #include "libdistill/state.h"
 
 const char *const train_keep_words[] = {"best", "last", NULL};
-const char *const train_precision_words[] = {"fp32", "bf16", NULL};
 const char *const train_schedule_words[] = {"linear", "cosine", "constant", NULL};
 
 struct train_options train_options_default(void)
@@ -154,7 +153,7 @@ int train_options_history(const struct train_options *o, uint64_t seed,
         cJSON_AddNumberToObject(json, "clip", o->clip) &&
         cJSON_AddNumberToObject(json, "dropout", (double)config->dropout) &&
         cJSON_AddNumberToObject(json, "max_length", o->max_length) &&
-        cJSON_AddStringToObject(json, "precision", train_precision_words[o->precision]) &&
+        cJSON_AddStringToObject(json, "precision", precision_words[o->precision]) &&
         cJSON_AddStringToObject(json, "seed", digits) &&
         cJSON_AddNumberToObject(json, "eval_every", o->eval_every) &&
         cJSON_AddNumberToObject(json, "patience", o->patience) &&

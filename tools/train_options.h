@@ -9,6 +9,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "tools/cli.h"
+#include "tools/precision_option.h"
 
 #define TRAIN_PATH_SIZE 4096
 
@@ -27,7 +28,6 @@ struct train_options {
 };
 
 extern const char *const train_keep_words[];
-extern const char *const train_precision_words[];
 extern const char *const train_schedule_words[];
 
 /* Entries for a table of options, of the struct that `o` points to. */
@@ -71,10 +71,9 @@ extern const char *const train_schedule_words[];
                      "stop after N scores without a better one, 0 for never"),           \
         PARE_CLI_CHOICE(0, "keep", "WHICH", &(o)->keep, train_keep_words,                \
                         "which score's weights to write"),                               \
-        PARE_CLI_CHOICE(                                                                 \
-            0, "precision", "P", &(o)->precision, train_precision_words,                 \
-            "products in training; bf16 rounds what is multiplied, fast where "          \
-            "the CPU has AMX, slow elsewhere"),                                          \
+        PRECISION_OPTION(&(o)->precision,                                                \
+                         "products in training; bf16 rounds what is multiplied, fast "   \
+                         "where the CPU has AMX, slow elsewhere"),                       \
         PARE_CLI_STRING(0, "state", "FILE", &(o)->state,                                 \
                         "resume file, OUTPUT.state by default, \"none\" for none"),      \
         PARE_CLI_FLAG('r', "resume", &(o)->resume,                                       \

@@ -88,6 +88,12 @@ static enum pare_status join_biases(const struct binder *b,
     return PARE_OK;
 }
 
+static unsigned use_of(const struct pare_weight_source *source, int layer)
+{
+    const int bf16 = layer >= 0 && source->precision == PARE_PRECISION_BF16;
+    return (source->live ? PARE_LINEAR_LIVE : 0) | (bf16 ? PARE_LINEAR_BF16 : 0);
+}
+
 static enum pare_status bind_linear(const struct binder *b, int layer,
                                     const char *const *stems, int n_parts,
                                     struct pare_linear *linear)
@@ -96,19 +102,16 @@ static enum pare_status bind_linear(const struct binder *b, int layer,
     for (int i = 0; i < n_parts; i++) {
         PARE_TRY(find_weight(b, layer, stems[i], "weight", &weights[i]));
         PARE_TRY(find_weight(b, layer, stems[i], "bias", &biases[i]));
-        int in_place = weights[i].type != PARE_I8 &&
-                       (weights[i].type != PARE_F32 || b->source->live);
-        if (in_place)
-            b->model->memory_bytes += pare_weight_bytes(&weights[i]);
     }
     if (weights[0].input_scale)
         b->model->memory_bytes += weights[0].K * sizeof(float);
     const float *bias;
     PARE_TRY(join_biases(b, biases, n_parts, &bias));
-    PARE_TRY(pare_linear_init(linear, weights, n_parts, bias, b->source->live, b->arena,
-                              b->err));
-    if (b->source->live && layer >= 0)
-        linear->precision = b->source->precision;
+    PARE_TRY(pare_linear_init(linear, weights, n_parts, bias, use_of(b->source, layer),
+                              b->arena, b->err));
+    for (int i = 0; i < n_parts; i++)
+        if (!linear->parts[i].packed)
+            b->model->memory_bytes += pare_weight_bytes(&weights[i]);
     b->model->memory_bytes += linear->packed_bytes;
     return PARE_OK;
 }
@@ -264,16 +267,18 @@ static enum pare_status check_vocabulary(const struct pare_model *model, const c
     return PARE_OK;
 }
 
-enum pare_status pare_model_open(const char *path, struct pare_model **out,
-                                 struct pare_error *err)
+enum pare_status pare_model_open(const char *path, enum pare_precision precision,
+                                 struct pare_model **out, struct pare_error *err)
 {
     *out = NULL;
     struct pare_stored stored;
     PARE_TRY(pare_stored_open_container(path, &stored, err));
     struct pare_model *model = NULL;
-    const struct pare_weight_source source = pare_model_stored_source(&stored);
+    struct pare_weight_source source = pare_model_stored_source(&stored);
     enum pare_status status;
+    source.precision = precision;
     PARE_TRY_OUT(pare_model_bind(&stored.config, &source, &model, err));
+    model->precision = precision;
     model->ckpt = stored.ckpt;
     stored.ckpt = NULL;
     PARE_TRY_OUT(pare_tokenizer_from_meta(&model->ckpt->meta, &model->tokenizer, err));

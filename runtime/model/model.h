@@ -39,14 +39,17 @@ struct pare_model {
 
     struct pare_tokenizer *tokenizer; /* NULL when the container has none */
     struct pare_ckpt *ckpt;           /* the open container, or NULL */
+    enum pare_precision precision;    /* of its float products */
     uint64_t memory_bytes; /* of weights, as held: packed copies + used in place */
     struct pare_arena arena;
 };
 
 /* Opens a container that pare-convert or a later tool wrote. Tensors are checked against
  * the plan: a missing, extra or misshaped one is PARE_ERR_INPUT naming it, as is a norm,
- * bias or scale that is not finite. */
-enum pare_status pare_model_open(const char *path, struct pare_model **out,
+ * bias or scale that is not finite. The blocks' products that are not those of integers
+ * are in `precision`. */
+enum pare_status pare_model_open(const char *path, enum pare_precision precision,
+                                 struct pare_model **out,
                                  struct pare_error *err) PARE_CHECKED;
 
 /* Where the weights of a model come from: fills `weight` for a slot's name (for vectors
@@ -56,7 +59,7 @@ struct pare_weight_source {
                              struct pare_weight *weight, struct pare_error *err);
     void *context;
     int live; /* F32 weights that change between forwards (training): nothing is packed */
-    enum pare_precision precision; /* of the products of a live model's blocks */
+    enum pare_precision precision; /* of the float products of the blocks */
 };
 
 /* Binds a model to weights that outlive it. */

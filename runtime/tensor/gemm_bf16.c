@@ -21,7 +21,8 @@ struct job {
     size_t row, rows, column, columns; /* the part of C */
     size_t blocks;                     /* of rows */
     size_t depth;                      /* K in whole groups */
-    unsigned char *a, *b;
+    unsigned char *a;
+    const unsigned char *b;
     float *sums; /* BLOCK_ROWS x BLOCK_COLUMNS a worker, with an epilogue */
 };
 
@@ -40,12 +41,35 @@ static size_t whole(size_t n, size_t of)
     return divided_up(n, of) * of;
 }
 
+static size_t depth_of(size_t K)
+{
+    return whole(K, PARE_BF16_GROUP);
+}
+
 /* Where pass k of the rows from `first` on lies, packed among `rows` rows in all: pass by
  * pass, in each tile by tile. */
-static size_t offset_of(const struct job *job, size_t rows, size_t first, size_t k)
+static size_t offset_of(const struct pare_gemm_bf16 *gemm, size_t depth, size_t rows,
+                        size_t first, size_t k)
 {
-    const size_t kc = smaller(PASS, job->depth - k);
-    return (rows * k + first * kc) * job->gemm->element;
+    const size_t kc = smaller(PASS, depth - k);
+    return (rows * k + first * kc) * gemm->element;
+}
+
+size_t pare_bf16_packed_bytes(const struct pare_kernels *kernels, size_t N, size_t K)
+{
+    const struct pare_gemm_bf16 *gemm = &kernels->gemm_bf16;
+    return whole(N, (size_t)gemm->nr) * depth_of(K) * gemm->element;
+}
+
+void pare_bf16_pack_rows(const struct pare_kernels *kernels, size_t N, size_t K,
+                         size_t first, size_t n, const float *X, void *packed)
+{
+    const struct pare_gemm_bf16 *gemm = &kernels->gemm_bf16;
+    const size_t all = whole(N, (size_t)gemm->nr);
+    for (size_t k = 0; k < K; k += PASS)
+        gemm->pack_b((unsigned char *)packed +
+                         offset_of(gemm, depth_of(K), all, first, k),
+                     X + k, K, 1, n, smaller(PASS, K - k));
 }
 
 struct packing {
@@ -64,7 +88,7 @@ static void pack_task(void *context, size_t begin, size_t end)
     for (size_t k = 0; k < K; k += PASS)
         for (size_t tile = begin; tile < end; tile++) {
             const size_t first = tile * p->side;
-            p->pack(p->out + offset_of(p->job, all, first, k),
+            p->pack(p->out + offset_of(p->job->gemm, p->job->depth, all, first, k),
                     p->from.data + first * p->from.row + k * p->from.column, p->from.row,
                     p->from.column, smaller(p->side, p->rows - first),
                     smaller(PASS, K - k));
@@ -87,9 +111,10 @@ static void multiply_block(const struct job *job, float *c, size_t ldc, size_t r
     const size_t all_columns = whole(job->columns, nr);
     for (size_t k = 0; k < K; k += PASS)
         for (size_t j = 0; j < columns; j += nr)
-            gemm->run(smaller(PASS, K - k), job->a + offset_of(job, all_rows, row, k),
-                      job->b + offset_of(job, all_columns, column + j, k), c + j, ldc,
-                      rows, smaller(nr, columns - j), k || accumulate);
+            gemm->run(smaller(PASS, K - k),
+                      job->a + offset_of(gemm, job->depth, all_rows, row, k),
+                      job->b + offset_of(gemm, job->depth, all_columns, column + j, k),
+                      c + j, ldc, rows, smaller(nr, columns - j), k || accumulate);
 }
 
 static void run_tasks(void *context, int worker, size_t begin, size_t end)
@@ -143,23 +168,29 @@ static enum pare_status multiply(const struct pare_bf16_product *p,
 {
     struct job job = {.product = p,
                       .gemm = &p->kernels->gemm_bf16,
-                      .depth = whole(p->K, PARE_BF16_GROUP)};
+                      .depth = depth_of(p->K),
+                      .columns = p->N,
+                      .b = p->packed};
     const size_t nr = (size_t)job.gemm->nr;
+    unsigned char *b;
     size_t step = PACKED_ELEMENTS / job.depth / BLOCK_COLUMNS * BLOCK_COLUMNS;
     if (step < BLOCK_COLUMNS)
         step = BLOCK_COLUMNS;
     step = smaller(step, p->N);
-    PARE_TRY(pare_arena_alloc(scratch, &job.b, whole(step, nr) * job.depth,
-                              job.gemm->element, err));
     if (p->finish)
         PARE_TRY(pare_arena_alloc(scratch, &job.sums,
                                   (size_t)pare_threads() * BLOCK_ROWS * BLOCK_COLUMNS,
                                   sizeof *job.sums, err));
+    if (p->packed)
+        return multiply_rows(&job, scratch, err);
+    PARE_TRY(pare_arena_alloc(scratch, &b, whole(step, nr) * job.depth, job.gemm->element,
+                              err));
+    job.b = b;
     for (job.column = 0; job.column < p->N; job.column += step) {
         job.columns = smaller(step, p->N - job.column);
         const struct pare_matrix B = {p->B.data + job.column * p->B.column, p->B.column,
                                       p->B.row}; /* transposed */
-        pack(&(struct packing){&job, job.b, B, job.columns, nr, job.gemm->pack_b});
+        pack(&(struct packing){&job, b, B, job.columns, nr, job.gemm->pack_b});
         struct pare_arena_mark mark = pare_arena_mark(scratch);
         PARE_TRY(multiply_rows(&job, scratch, err));
         pare_arena_release(scratch, mark);

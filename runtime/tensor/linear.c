@@ -92,6 +92,8 @@ static enum pare_status pack_part(struct pare_linear *linear,
     const struct pare_weight *weight = &part->weight;
     if (weight->groups.bits)
         return pare_linear_pack_grouped(linear, part, arena, err);
+    if (is_float(weight) && linear->precision == PARE_PRECISION_BF16)
+        return pare_linear_pack_bf16(linear, part, arena, err);
     struct packing packing = {linear->kernels, part};
     int is_i8 = weight->type == PARE_I8;
     size_t nr =
@@ -173,19 +175,22 @@ static enum pare_status check_inputs(const struct pare_weight *first,
 
 enum pare_status pare_linear_init(struct pare_linear *linear,
                                   const struct pare_weight *weights, int n_parts,
-                                  const float *bias, int live, struct pare_arena *arena,
-                                  struct pare_error *err)
+                                  const float *bias, unsigned use,
+                                  struct pare_arena *arena, struct pare_error *err)
 {
+    const int live = (use & PARE_LINEAR_LIVE) != 0;
     if (n_parts < 1 || n_parts > PARE_LINEAR_PARTS)
         return pare_fail(err, PARE_ERR_USAGE,
                          "a linear layer has 1 to %d parts, asked for %d",
                          PARE_LINEAR_PARTS, n_parts);
-    *linear = (struct pare_linear){.K = weights[0].K,
-                                   .bias = bias,
-                                   .input_scale = weights[0].input_scale,
-                                   .n_parts = n_parts,
-                                   .live = live,
-                                   .kernels = pare_kernels()};
+    *linear = (struct pare_linear){
+        .K = weights[0].K,
+        .bias = bias,
+        .input_scale = weights[0].input_scale,
+        .n_parts = n_parts,
+        .live = live,
+        .precision = use & PARE_LINEAR_BF16 ? PARE_PRECISION_BF16 : PARE_PRECISION_FP32,
+        .kernels = pare_kernels()};
     if (weights[0].input_range)
         linear->input_grid =
             pare_input_grid_of(weights[0].input_range[0], weights[0].input_range[1]);
@@ -196,7 +201,8 @@ enum pare_status pare_linear_init(struct pare_linear *linear,
         part->weight = weights[i];
         part->row = linear->N;
         linear->N += weights[i].N;
-        if (!live && !is_decoded(&weights[i]))
+        if (!live &&
+            (!is_decoded(&weights[i]) || linear->precision == PARE_PRECISION_BF16))
             PARE_TRY(pack_part(linear, part, arena, err));
     }
     return PARE_OK;

@@ -14,7 +14,9 @@
  *                             group of inputs that shares a scale of the weights on its
  *                             own
  *   F32, changing (training)  not packed at all, packed on the fly by each product, as
- *                             float or rounded to bfloat16 (precision)
+ *                             float or rounded to bfloat16
+ *   all but I8 and codes, in  rounded to bfloat16 and packed at load for the kernels that
+ *   BF16                      round the inputs to it as well (gemm_bf16.h)
  *
  * Whatever the type (but in training), each input may be multiplied by a factor of its
  * own first (input_scale); the quantiser of the integer kernels does that on its way.
@@ -96,17 +98,22 @@ struct pare_linear {
     const float *input_scale; /* of all parts, or NULL */
     struct pare_input_grid input_grid;
     int live; /* F32 that changes between products: nothing is packed */
-    enum pare_precision precision;      /* of a live linear; set after pare_linear_init */
+    enum pare_precision precision;      /* of products that are not those of integers */
     const struct pare_kernels *kernels; /* the tier it was packed for, and runs on */
 };
 
+/* How a linear layer is to be used: any of these together. */
+#define PARE_LINEAR_LIVE 1u /* F32 weights that change between products (training) */
+#define PARE_LINEAR_BF16 2u /* products of floats in PARE_PRECISION_BF16 */
+
 /* Prepares `linear` from parts stacked along N (one product reads the activations once).
  * `weights` data is borrowed and must outlive the linear; packed copies come from
- * `arena`. All parts read the same inputs and share input_scale and input_range. live:
- * see above; the parts must then be F32 with neither. */
+ * `arena`. All parts read the same inputs and share input_scale and input_range. `use`:
+ * see above; live parts must be F32 with neither. */
 enum pare_status pare_linear_init(struct pare_linear *linear,
                                   const struct pare_weight *weights, int n_parts,
-                                  const float *bias, int live, struct pare_arena *arena,
+                                  const float *bias, unsigned use,
+                                  struct pare_arena *arena,
                                   struct pare_error *err) PARE_CHECKED;
 
 /* Y[M, N] = act(X[M, K] W^T + bias) (+ residual[M, N] when not NULL; act and residual are

@@ -1,5 +1,5 @@
 /* The ways a linear layer runs, private to linear.c: linear_f32.c, linear_i8.c,
- * linear_grouped.c; linear_bf16.c is the first one's product in another precision. */
+ * linear_grouped.c; linear_bf16.c is the first one's in another precision. */
 #ifndef PARE_TENSOR_LINEAR_RUN_H
 #define PARE_TENSOR_LINEAR_RUN_H
 
@@ -52,6 +52,11 @@ enum pare_status pare_linear_pack_grouped(struct pare_linear *linear,
                                           struct pare_linear_part *part,
                                           struct pare_arena *arena,
                                           struct pare_error *err) PARE_CHECKED;
+/* The same for one that the float kernels would take, in bfloat16. */
+enum pare_status pare_linear_pack_bf16(struct pare_linear *linear,
+                                       struct pare_linear_part *part,
+                                       struct pare_arena *arena,
+                                       struct pare_error *err) PARE_CHECKED;
 struct pare_grouped pare_grouped_shape(const struct pare_weight *weight);
 
 /* `sums`, row `row` of part `part` and `n` columns from `column` of it, becomes output:

@@ -124,3 +124,16 @@ for signal in TERM KILL; do
     kill $watch 2>/dev/null
 done
 finish
+
+# Products in bfloat16: near the model, in half the memory, and the result says so; for
+# integers there is nothing to choose.
+check 0 "" pare-eval -q tiny.gguf --baseline tiny.gguf --data data.tsv --no-latency \
+    --precision bf16 --json bf16.json
+check 0 '"precision":	"bf16"' cat bf16.json
+[ "$(grep -c '"precision":' bf16.json)" = 1 ] || fail "the baseline is not in fp32"
+! grep -q '"kl":	0,' bf16.json || fail "bf16 gives what fp32 gives"
+awk -F'[:,]' '/"kl":/ { exit !($2 < 1e-4) }' bf16.json || fail "bf16 is far from fp32"
+check 0 "Float products in.*bf16" pare-report bf16.json -o bf16.md
+logits() { pare-run "$1" --ids "2 6 7 3" --json --precision "$2"; }
+[ "$(logits int8.gguf bf16)" = "$(logits int8.gguf fp32)" ] || fail "precision changes int8"
+[ "$(logits tiny.gguf bf16)" != "$(logits tiny.gguf fp32)" ] || fail "precision changes nothing"

@@ -255,26 +255,39 @@ Test(bf16, products_are_as_exact_as_their_operands)
     guarded_free(c);
 }
 
-Test(bf16, a_live_linear_is_the_product_with_its_epilogue)
+static void check_linear(unsigned use, enum pare_dtype type)
 {
     const size_t M = 270, K = 100, parts = 3, N = 90, all = parts * N;
+    const size_t element = type == PARE_F32 ? 4 : 2;
     struct guarded x = floats(M * K, 1), w = floats(all * K, 2), bias = floats(all, 3);
     struct guarded residual = floats(M * all, 4), y = floats(M * all, 5);
+    struct guarded stored = guarded_new(all * K * element);
+    float *values = w.data;
+    for (size_t i = 0; i < all * K; i++) {
+        const uint16_t half = pare_f32_to_bf16(values[i]);
+        if (type == PARE_BF16)
+            values[i] = pare_bf16_to_f32(half);
+        memcpy((unsigned char *)stored.data + i * element,
+               type == PARE_F32 ? (const void *)&values[i] : &half, element);
+    }
     struct pare_weight weights[3];
     for (size_t i = 0; i < parts; i++)
-        weights[i] = (struct pare_weight){
-            .type = PARE_F32, .N = N, .K = K, .data = (float *)w.data + i * N * K};
+        weights[i] = (struct pare_weight){.type = type,
+                                          .N = N,
+                                          .K = K,
+                                          .data = (unsigned char *)stored.data +
+                                                  i * N * K * element};
     struct pare_arena arena = {0};
     struct pare_linear linear;
-    cr_assert_eq(pare_linear_init(&linear, weights, 3, bias.data, 1, &arena, NULL),
+    cr_assert_eq(pare_linear_init(&linear, weights, 3, bias.data, use, &arena, NULL),
                  PARE_OK);
-    linear.precision = PARE_PRECISION_BF16;
+    cr_expect_eq(linear.packed_bytes > 0, !(use & PARE_LINEAR_LIVE));
     cr_assert_eq(pare_linear_forward(&linear, x.data, M, y.data, PARE_ACT_NONE,
                                      residual.data, &arena, NULL),
                  PARE_OK);
     for (size_t i = 0; i < M * all; i++) {
         const float expected =
-            product((float *)x.data + i / all * K, (float *)w.data + i % all * K, K) +
+            product((float *)x.data + i / all * K, values + i % all * K, K) +
             ((float *)bias.data)[i % all] + ((float *)residual.data)[i];
         cr_assert(same(((float *)y.data)[i], expected), "at %zu", i);
     }
@@ -284,4 +297,16 @@ Test(bf16, a_live_linear_is_the_product_with_its_epilogue)
     guarded_free(bias);
     guarded_free(residual);
     guarded_free(y);
+    guarded_free(stored);
+}
+
+/* Weights that change are packed by every product, others once. */
+Test(bf16, a_linear_is_the_product_with_its_epilogue)
+{
+    check_linear(PARE_LINEAR_LIVE | PARE_LINEAR_BF16, PARE_F32);
+    for (int t = 0; pare_cpu_tier(t); t++) {
+        cr_assert_eq(pare_cpu_select(pare_cpu_tier(t), NULL), PARE_OK);
+        check_linear(PARE_LINEAR_BF16, PARE_F32);
+        check_linear(PARE_LINEAR_BF16, PARE_BF16);
+    }
 }

@@ -53,7 +53,8 @@ static struct pare_model *open_container(void)
 {
     struct pare_error err = {""};
     struct pare_model *model;
-    cr_assert_eq(pare_model_open(container, &model, &err), PARE_OK, "%s", err.message);
+    cr_assert_eq(pare_model_open(container, PARE_PRECISION_FP32, &model, &err), PARE_OK,
+                 "%s", err.message);
     return model;
 }
 

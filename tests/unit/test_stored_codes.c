@@ -158,8 +158,9 @@ Test(stored_codes, codes_scales_and_zero_points_are_the_weights_they_stand_for)
     cr_assert_str_eq(pare_weight_form(&even, form), "int4/32");
     pare_stored_close(&stored);
     struct pare_model *model;
-    cr_assert_eq(pare_model_open(folder_path(&folder, "m.gguf"), &model, &err), PARE_OK,
-                 "%s", err.message);
+    cr_assert_eq(pare_model_open(folder_path(&folder, "m.gguf"), PARE_PRECISION_FP32,
+                                 &model, &err),
+                 PARE_OK, "%s", err.message);
     pare_model_free(model);
     end();
 }
@@ -174,7 +175,8 @@ static void refused(const struct parts *parts, const char *message)
     cr_assert_eq(pare_stored_open(path, NULL, &stored, &err), PARE_ERR_INPUT, "%s",
                  message);
     cr_assert_str_eq(strstr(err.message, "m.gguf: ") + strlen("m.gguf: "), message);
-    cr_assert_eq(pare_model_open(path, &model, &err), PARE_ERR_INPUT);
+    cr_assert_eq(pare_model_open(path, PARE_PRECISION_FP32, &model, &err),
+                 PARE_ERR_INPUT);
 }
 
 Test(stored_codes, tensors_that_do_not_fit_together_are_refused)

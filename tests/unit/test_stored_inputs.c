@@ -135,7 +135,8 @@ Test(stored_inputs, factors_and_ranges_belong_to_the_matrices_that_read_the_inpu
     }
     cr_expect_float_eq(shared[1], 0.51f, 1e-7);
     pare_stored_close(&stored);
-    cr_assert_eq(pare_model_open(path, &model, &err), PARE_OK, "%s", err.message);
+    cr_assert_eq(pare_model_open(path, PARE_PRECISION_FP32, &model, &err), PARE_OK, "%s",
+                 err.message);
     cr_expect_float_eq(model->blocks[0].attn_out.input_grid.scale, 5 / 255.0, 1e-7);
     pare_model_free(model);
     end();
