@@ -11,7 +11,7 @@ struct scheme_options scheme_options_default(void)
 
 enum pare_scheme scheme_options_scheme(const struct scheme_options *o)
 {
-    const int groups = o->group_size >= 0 || o->asymmetric;
+    const int groups = o->group_size > 0 || o->asymmetric;
     return o->scheme == PARE_SCHEME_INT8 && groups ? PARE_SCHEME_INT8_GROUPS
                                                    : (enum pare_scheme)o->scheme;
 }

@@ -26,7 +26,7 @@ struct scheme_options {
                      "weights that share a scale in int2 to int7, int8g and ternary: a " \
                      "multiple of 32, or 0 for a whole row (ternary: the whole "         \
                      "tensor); 32 when not given (ternary: 0); int8 as the main "        \
-                     "scheme becomes int8g with it"),                                    \
+                     "scheme becomes int8g with N above 0"),                             \
         PARE_CLI_FLAG(0, "asymmetric", &(o)->asymmetric,                                 \
                       "store a zero point beside each scale of int2 to int7 and "        \
                       "int8g; int8 as the main scheme becomes int8g with it"),           \

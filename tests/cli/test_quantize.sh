@@ -77,12 +77,12 @@ check 2 "--group-size and --asymmetric are for int2 to int7, int8g, int8 as the 
     pare-quantize m.gguf -s f16 --embeddings int8 --group-size 32 -o x.gguf
 
 # int8 as the main scheme, with groups, is int8g; beside another scheme it stays one scale a row.
-check 0 - pare-quantize -q m.gguf -s int8g --group-size 0 -o g.gguf
-check 0 - pare-quantize -q m.gguf -s int8 --group-size 0 -o i.gguf --json i.json
+check 0 - pare-quantize -q m.gguf -s int8g --asymmetric --group-size 0 -o g.gguf
+check 0 - pare-quantize -q m.gguf -s int8 --asymmetric --group-size 0 -o i.gguf --json i.json
 content() { pare-inspect "$1" | grep '^content'; }
 [ -n "$(content g.gguf)" ] && [ "$(content g.gguf)" = "$(content i.gguf)" ] ||
     fail "int8 in groups is not int8g"
-grep -qF '"to":	"int8/48"' i.json || fail "no int8/48 in i.json"
+grep -qF '"to":	"int8/48z"' i.json || fail "no int8/48z in i.json"
 check 0 '"scheme":"int8","group_size":0' pare-inspect i.gguf
 check 0 '"logits":[' pare-run i.gguf --ids "2 5 6 3" --json
 check 0 - pare-quantize -q m.gguf -s int8 --asymmetric --embeddings int8 \
