@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -17,6 +19,7 @@
 #define IDENTITY_AT 16
 #define HEADER_BYTES 84
 #define PIECE 65536
+#define ATTEMPTS 100 /* to lock it, 10 ms apart */
 
 struct pare_journal {
     char *path;
@@ -100,7 +103,7 @@ static enum pare_status start(struct pare_journal *journal,
     if (ftruncate(journal->fd, 0))
         return fail_io(journal, "empty", err);
     PARE_TRY(write_at(journal, 0, header, HEADER_BYTES, err));
-    journal->end = HEADER_BYTES;
+    journal->end = journal->read_at = HEADER_BYTES;
     return sync_file(journal, err);
 }
 
@@ -177,6 +180,46 @@ static enum pare_status look(struct pare_journal *journal, const char identity[6
     return start(journal, expected, err);
 }
 
+/* *held: it is locked, and still the file with that name. */
+static enum pare_status try_open(struct pare_journal *journal, int *held,
+                                 struct pare_error *err)
+{
+    struct stat mine, named;
+    do
+        journal->fd = open(journal->path,
+                           O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0666);
+    while (journal->fd < 0 && errno == EINTR);
+    if (journal->fd < 0)
+        return fail_io(journal, "open", err);
+    *held = flock(journal->fd, LOCK_EX | LOCK_NB) == 0;
+    if (!*held && errno != EWOULDBLOCK && errno != EINTR)
+        return fail_io(journal, "lock", err);
+    if (*held && fstat(journal->fd, &mine))
+        return fail_io(journal, "examine", err);
+    *held = *held && lstat(journal->path, &named) == 0 && mine.st_dev == named.st_dev &&
+            mine.st_ino == named.st_ino;
+    if (!*held) {
+        close(journal->fd);
+        journal->fd = -1;
+    }
+    return PARE_OK;
+}
+
+/* Who is done with one removes it before the lock goes: soon there is another file. */
+static enum pare_status open_locked(struct pare_journal *journal, struct pare_error *err)
+{
+    const struct timespec moment = {.tv_nsec = 10000000};
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        int held;
+        PARE_TRY(try_open(journal, &held, err));
+        if (held)
+            return PARE_OK;
+        nanosleep(&moment, NULL);
+    }
+    return pare_fail(err, PARE_ERR_LOCKED, "%s: another process has this file open",
+                     journal->path);
+}
+
 enum pare_status pare_journal_open(const char *path, const char identity[65],
                                    struct pare_journal **out,
                                    struct pare_journal_found *found,
@@ -189,12 +232,7 @@ enum pare_status pare_journal_open(const char *path, const char identity[65],
     PARE_TRY(pare_alloc(&journal, 1, sizeof *journal, err));
     journal->fd = -1;
     PARE_TRY_OUT(pare_strndup(&journal->path, path, strlen(path), err));
-    do
-        journal->fd =
-            open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0666);
-    while (journal->fd < 0 && errno == EINTR);
-    if (journal->fd < 0)
-        PARE_TRY_OUT(fail_io(journal, "open", err));
+    PARE_TRY_OUT(open_locked(journal, err));
     PARE_TRY_OUT(look(journal, identity, found, err));
     *out = journal;
     return PARE_OK;
@@ -267,10 +305,10 @@ void pare_journal_close(struct pare_journal *journal, int remove)
 {
     if (!journal)
         return;
+    if (remove)
+        unlink(journal->path); /* before the lock goes */
     if (journal->fd >= 0)
         close(journal->fd);
-    if (remove)
-        unlink(journal->path);
     pare_free(journal->path);
     pare_free(journal);
 }

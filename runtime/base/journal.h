@@ -27,7 +27,8 @@ struct pare_journal_found {
 };
 
 /* Opens or creates the file of the run `identity` (64 digits). PARE_ERR_USAGE when there
- * is a file that is no journal. Nobody else may have it open (file.h: outputs lock). */
+ * is a file that is no journal. It is locked (flock) until it is closed: PARE_ERR_LOCKED
+ * when somebody else has it open for longer than a moment. */
 enum pare_status pare_journal_open(const char *path, const char identity[65],
                                    struct pare_journal **out,
                                    struct pare_journal_found *found,

@@ -79,7 +79,7 @@ for observer in minmax percentile mse entropy; do
     check 0 "\"observer\":\"$observer\"" pare-inspect r.gguf
 done
 check 0 - quantize -s int8 --activations static --smooth auto --override 'blk.0.ffn_up*=int4' \
- -o r.gguf
+    -o r.gguf
 tensors r.gguf input_range | grep -q ffn_up && fail "a range for codes in groups"
 [ "$(tensors r.gguf input_range | wc -l)" -eq 4 ] || fail "not four ranges"
 
