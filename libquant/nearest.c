@@ -89,6 +89,25 @@ enum pare_status pare_nearest_round(const struct pare_nearest *nearest,
     return status;
 }
 
+enum pare_status pare_nearest_plain(const struct pare_target *target,
+                                    const struct pare_quant_rows *rows, float *Q,
+                                    struct pare_error *err)
+{
+    const int super = pare_target_lattice(target).super > 0;
+    const int blocks = pare_dtype_info(target->type)->block > 1;
+    struct pare_nearest nearest = pare_nearest_defaults(target, NULL);
+    struct pare_quant_error error = {0};
+    if (target->kind == PARE_TARGET_GROUPS) {
+        pare_grid_round(&target->grid, rows->W, rows->N, rows->K, Q);
+        return PARE_OK;
+    }
+    if (!super && !(target->grid.bf16 && blocks))
+        return pare_rtn_round(target->type, rows->W, rows->N, rows->K, Q, err);
+    if (!super)
+        nearest.search = PARE_SEARCH_RANGE;
+    return pare_nearest_round(&nearest, rows, Q, NULL, &error, err);
+}
+
 int pare_nearest_costs(const struct pare_gram *gram, double damping, float *cost)
 {
     const size_t K = gram->K;

@@ -38,6 +38,12 @@ enum pare_status pare_nearest_round(const struct pare_nearest *nearest,
                                     struct pare_quant_error *error,
                                     struct pare_error *err) PARE_CHECKED;
 
+/* Q[N, K] becomes what W is stored as where no search was asked for: in searched grids of
+ * super-blocks, in the grids of rtn.h and grid.h else. Q may be W. */
+enum pare_status pare_nearest_plain(const struct pare_target *target,
+                                    const struct pare_quant_rows *rows, float *Q,
+                                    struct pare_error *err) PARE_CHECKED;
+
 /* cost[K] from the second moments, with a mean of 1, and `damping` added so that inputs
  * that were always zero cost something. 0, and ones, when the moments are of no use. */
 int pare_nearest_costs(const struct pare_gram *gram, double damping, float *cost);

@@ -105,16 +105,8 @@ static size_t input_group(const struct pare_target *target, size_t K)
 static enum pare_status round_weights(const struct search *s,
                                       const struct pare_target *target, size_t N)
 {
-    if (pare_target_lattice(target).super) {
-        const struct pare_nearest nearest = pare_nearest_defaults(target, NULL);
-        const struct pare_quant_rows rows = {s->W, N, s->K, 0};
-        struct pare_quant_error error = {0};
-        return pare_nearest_round(&nearest, &rows, s->W, NULL, &error, s->err);
-    }
-    if (target->kind != PARE_TARGET_GROUPS)
-        return pare_rtn_round(target->type, s->W, N, s->K, s->W, s->err);
-    pare_grid_round(&target->grid, s->W, N, s->K, s->W);
-    return PARE_OK;
+    const struct pare_quant_rows rows = {s->W, N, s->K, 0};
+    return pare_nearest_plain(target, &rows, s->W, s->err);
 }
 
 /* s->rounded becomes s->X on one grid. */

@@ -118,6 +118,18 @@ static enum pare_status check_outputs(const struct quantize_work *w)
     return PARE_OK;
 }
 
+static enum pare_status plan(const struct quantize_work *w)
+{
+    const int calibrated = w->calibration.samples > 0;
+    struct quantize_costs costs;
+    quantize_print_plan(w);
+    if (calibrated) {
+        PARE_TRY(quantize_costs(w, &costs));
+        quantize_print_costs(w, &costs);
+    }
+    return w->o->json ? quantize_write_report(w, calibrated ? &costs : NULL) : PARE_OK;
+}
+
 static enum pare_status quantize(struct quantize_work *w)
 {
     struct budget_candidates candidates = {0};
@@ -129,14 +141,12 @@ static enum pare_status quantize(struct quantize_work *w)
     PARE_TRY(quantize_prepare(w));
     PARE_TRY(pare_ckpt_sha256(w->stored.ckpt, w->sha256, w->err));
     PARE_TRY(quantize_budget(w, &candidates, make));
-    if (w->o->dry_run) {
-        quantize_print_plan(w);
-        return w->calibration.samples ? quantize_costs(w) : PARE_OK;
-    }
+    if (w->o->dry_run)
+        return plan(w);
     tell_fallbacks(w);
     PARE_TRY(make(w, w->cli->output));
     if (w->o->json)
-        PARE_TRY(quantize_write_report(w));
+        PARE_TRY(quantize_write_report(w, NULL));
     quantize_tell_result(w);
     return PARE_OK;
 }
@@ -207,7 +217,8 @@ int main(int argc, char **argv)
                       "write nothing"),
         PARE_CLI_FLAG(0, "plan", &o.dry_run, "the same as --dry-run"),
         PARE_CLI_STRING(0, "json", "FILE", &o.json,
-                        "write sizes and errors of all tensors to FILE"),
+                        "write sizes and errors of all tensors to FILE; with --dry-run, "
+                        "the plan"),
         PARE_CLI_END,
     };
     const struct pare_cli_example examples[] = {

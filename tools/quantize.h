@@ -58,6 +58,7 @@ struct quantize_solved {
     int escalations, fallback;
 };
 
+struct quantize_costs;
 struct quantize_moments; /* quantize_moments.h */
 struct quantize_site;    /* quantize_inputs.h */
 
@@ -139,7 +140,10 @@ enum pare_status quantize_meta(const struct quantize_work *w,
 enum pare_status quantize_identify(const struct quantize_work *w,
                                    char identity[65]) PARE_CHECKED;
 void quantize_print_plan(const struct quantize_work *w);
-enum pare_status quantize_write_report(const struct quantize_work *w) PARE_CHECKED;
+/* To --json. `plan`: what the run would need, NULL without a calibration text; of a run
+ * that was made there are errors instead. */
+enum pare_status quantize_write_report(const struct quantize_work *w,
+                                       const struct quantize_costs *plan) PARE_CHECKED;
 void quantize_tell_result(const struct quantize_work *w);
 
 /* Plans and writes every tensor as its item says; fills `errors`. */
@@ -177,6 +181,8 @@ int quantize_compares(const struct quantize_work *w);
 enum pare_status quantize_solve(struct quantize_solving *with, size_t i,
                                 struct quantize_form *forms,
                                 struct pare_error *err) PARE_CHECKED;
+/* Warns of what the solver had to do without on slot i. */
+void quantize_tell_solved(const struct quantize_work *w, size_t i);
 /* Finished parts beside the output, for the next run with the same `identity` (64 digits)
  * if this one is stopped. */
 enum pare_status quantize_resume_open(struct quantize_work *w,
@@ -191,7 +197,27 @@ enum pare_status quantize_resume_save(struct quantize_work *w, int part,
 void quantize_resume_close(struct quantize_work *w, enum pare_status status);
 /* Decides on `saving` for --max-ram; PARE_ERR_MEMORY with what is possible. */
 enum pare_status quantize_memory_fit(struct quantize_work *w) PARE_CHECKED;
-/* Prints what the run will need. */
-enum pare_status quantize_costs(const struct quantize_work *w) PARE_CHECKED;
+/* Bytes of memory at the worst moment: while a part's inputs are seen, or while it is
+ * solved for. */
+struct quantize_memory {
+    uint64_t hidden, moments, block, batch, solver;
+    uint64_t all;
+};
+struct quantize_memory quantize_memory(const struct quantize_work *w);
+/* Whether the original model runs beside the one that is quantised. */
+int quantize_is_both(const struct quantize_work *w);
+
+/* What a run will need: memory, also of the survey before it; bytes on the disk; time. */
+struct quantize_costs {
+    struct quantize_memory memory;
+    uint64_t survey;
+    uint64_t container, partial, hidden, moments;
+    double seconds;
+};
+enum pare_status quantize_costs(const struct quantize_work *w,
+                                struct quantize_costs *c) PARE_CHECKED;
+void quantize_print_costs(const struct quantize_work *w, const struct quantize_costs *c);
+/* 0 when there is no memory. */
+int quantize_costs_json(const struct quantize_costs *c, cJSON *json);
 
 #endif

@@ -29,6 +29,21 @@ const float *quantize_input_scale(const struct quantize_work *w, size_t i)
     return pare_stored_weight(&w->stored, i).input_scale;
 }
 
+enum pare_status quantize_scaled_inputs(const struct quantize_work *w,
+                                        const struct pare_walk_site *site,
+                                        const float **X, size_t rows,
+                                        struct pare_arena *arena, struct pare_error *err)
+{
+    const float *by = quantize_input_scale(w, site->slots[0]);
+    float *scaled;
+    if (!by)
+        return PARE_OK;
+    PARE_TRY(pare_arena_alloc(arena, &scaled, rows, site->K * sizeof *scaled, err));
+    pare_scale_inputs(*X, by, rows, site->K, scaled);
+    *X = scaled;
+    return PARE_OK;
+}
+
 void quantize_site_weight(const struct quantize_work *w, size_t i,
                           struct pare_weight *weight)
 {

@@ -43,6 +43,13 @@ int quantize_site_json(const struct quantize_work *w, size_t i, cJSON *row);
 /* What the inputs of slot i are multiplied by before a solver sees them; NULL: nothing.
  * Folded factors are in them already. */
 const float *quantize_input_scale(const struct quantize_work *w, size_t i);
+/* *X[rows, site->K] times that of the site's matrices, from the arena, if there is any.
+ */
+enum pare_status quantize_scaled_inputs(const struct quantize_work *w,
+                                        const struct pare_walk_site *site,
+                                        const float **X, size_t rows,
+                                        struct pare_arena *arena,
+                                        struct pare_error *err) PARE_CHECKED;
 /* The factors and the range that slot i runs with. */
 void quantize_site_weight(const struct quantize_work *w, size_t i,
                           struct pare_weight *weight);

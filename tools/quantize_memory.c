@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "runtime/base/clock.h"
 #include "runtime/model/walk.h"
 #include "tools/quantize_inputs.h"
 #include "tools/quantize_moments.h"
@@ -20,7 +19,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-static int is_both(const struct quantize_work *w)
+int quantize_is_both(const struct quantize_work *w)
 {
     return solver_options_correction(&w->o->solver) > 0;
 }
@@ -33,14 +32,6 @@ size_t quantize_slice_rows(const struct quantize_work *w, size_t N, size_t K)
     return rows < PARE_SWEEP_ROWS ? PARE_SWEEP_ROWS : rows < N ? rows : N;
 }
 
-/* --- Memory ----------------------------------------------------------------------- */
-
-/* At the worst moment: while a part's inputs are seen, or while it is solved for. */
-struct memory {
-    uint64_t hidden, moments, block, batch, solver;
-    uint64_t all;
-};
-
 /* What a pass over some sites of a part holds: moments while inputs are seen and while
  * matrices are solved for; rows that are seen; what is packed of them. */
 struct pass {
@@ -50,7 +41,7 @@ struct pass {
 static void add_slot(const struct quantize_work *w, const struct pare_walk_site *site,
                      size_t slot, struct pass *pass)
 {
-    const uint64_t both = is_both(w), K = site->K;
+    const uint64_t both = quantize_is_both(w), K = site->K;
     const size_t N = (size_t)w->stored.plan.slots[slot].shape[0];
     const uint64_t rows = quantize_slice_rows(w, N, site->K);
     struct pare_target target;
@@ -87,7 +78,7 @@ static int is_scaled(const struct quantize_work *w, size_t slot)
 static struct pass add_pass(const struct quantize_work *w,
                             const struct pare_walk_site *sites, int first, int end)
 {
-    const int both = is_both(w), bands = w->saving.bands;
+    const int both = quantize_is_both(w), bands = w->saving.bands;
     const uint64_t rows = PASS - 1 + w->calibration.piece;
     struct pass pass = {0};
     for (int s = first; s < end; s++) {
@@ -112,19 +103,20 @@ static struct pass add_pass(const struct quantize_work *w,
 }
 
 static void take_pass(const struct pass *pass, uint64_t hidden, uint64_t block,
-                      uint64_t forms, uint64_t batch, struct memory *m)
+                      uint64_t forms, uint64_t batch, struct quantize_memory *m)
 {
     const uint64_t acts = batch + pass->rows + pass->packed;
     const uint64_t seeing = hidden + block + forms + pass->seeing + acts;
     const uint64_t solving = hidden + forms + pass->solving + pass->solver;
     if (larger(seeing, solving) <= m->all)
         return;
-    *m = (struct memory){.hidden = hidden,
-                         .moments = seeing > solving ? pass->seeing : pass->solving,
-                         .block = forms + (seeing > solving ? block : 0),
-                         .batch = seeing > solving ? acts : 0,
-                         .solver = seeing > solving ? 0 : pass->solver,
-                         .all = larger(seeing, solving)};
+    *m = (struct quantize_memory){.hidden = hidden,
+                                  .moments =
+                                      seeing > solving ? pass->seeing : pass->solving,
+                                  .block = forms + (seeing > solving ? block : 0),
+                                  .batch = seeing > solving ? acts : 0,
+                                  .solver = seeing > solving ? 0 : pass->solver,
+                                  .all = larger(seeing, solving)};
 }
 
 /* Whether a part is in memory twice while its inputs are seen: some of it is replaced
@@ -136,7 +128,7 @@ static int is_bound_twice(const struct quantize_work *w, int part)
     for (size_t i = 0; i < w->stored.plan.count; i++)
         any |= quantize_part_of(&w->stored, i) == part &&
                w->items[i].scheme != PARE_SCHEME_KEEP && !quantize_target(w, i, &target);
-    return is_both(w) && any;
+    return quantize_is_both(w) && any;
 }
 
 /* Packed weights of a part, once, and what it is stored as. */
@@ -165,14 +157,16 @@ static uint64_t hidden_bytes(const struct quantize_work *w)
 {
     const uint64_t tokens =
         w->saving.spill ? w->calibration.longest : w->calibration.tokens;
-    return (uint64_t)(1 + is_both(w)) * tokens * w->stored.config.hidden * sizeof(float);
+    return (uint64_t)(1 + quantize_is_both(w)) * tokens * w->stored.config.hidden *
+           sizeof(float);
 }
 
 /* The survey of inputs before the walk; in the walk, copies with folded factors. */
-static void add_survey(const struct quantize_work *w, struct memory *m)
+static void add_survey(const struct quantize_work *w, struct quantize_memory *m)
 {
     const uint64_t C = w->stored.config.hidden;
-    const uint64_t batch = batch_bytes(w), hidden = hidden_bytes(w) / (1 + is_both(w));
+    const uint64_t batch = batch_bytes(w),
+                   hidden = hidden_bytes(w) / (1 + quantize_is_both(w));
     uint64_t bytes, block = 0;
     double products;
     quantize_survey_costs(w, &bytes, &products);
@@ -188,11 +182,11 @@ static void add_survey(const struct quantize_work *w, struct memory *m)
     m->all = larger(m->all + copies, hidden + batch + block + bytes);
 }
 
-static struct memory add_memory(const struct quantize_work *w)
+struct quantize_memory quantize_memory(const struct quantize_work *w)
 {
     const struct pare_config *config = &w->stored.config;
     const uint64_t hidden = hidden_bytes(w), batch = batch_bytes(w);
-    struct memory m = {0};
+    struct quantize_memory m = {0};
     for (int part = PARE_PART_EMBEDDINGS; part <= (int)config->layers; part++) {
         struct pare_walk_site sites[PARE_WALK_SITES];
         const int n = pare_walk_sites(config, &w->stored.plan, part, sites);
@@ -228,147 +222,10 @@ enum pare_status quantize_memory_fit(struct quantize_work *w)
         return pare_fail(w->err, PARE_ERR_USAGE, "--max-ram is for --calibration");
     for (size_t i = 0; i < n; i++) {
         w->saving = savings[i];
-        if (add_memory(w).all <= allowed)
+        if (quantize_memory(w).all <= allowed)
             return PARE_OK;
     }
     return pare_fail(w->err, PARE_ERR_MEMORY, "--max-ram %s: this takes %s at least%s",
-                     w->o->max_ram, pare_cli_bytes(add_memory(w).all, text[0]),
-                     is_both(w) ? "; --correct 0 takes less" : "");
-}
-
-/* --- Arithmetic ------------------------------------------------------------------- */
-
-/* Over the text for a part, with the one that goes on. */
-static int count_passes(const struct quantize_work *w, const struct pare_walk_site *sites,
-                        int n)
-{
-    struct pare_target target;
-    int passes = 0;
-    for (int s = 0; s < n; s++) {
-        int wanted = 0;
-        for (int i = 0; i < sites[s].n_slots; i++)
-            wanted |= quantize_target(w, sites[s].slots[i], &target);
-        if (wanted)
-            passes += quantize_moments_passes(sites[s].K, is_both(w), w->saving.bands);
-    }
-    return 1 + (w->saving.one_site || w->o->solver.sequential ? passes : passes > 0);
-}
-
-/* Multiplications and additions, in pairs. */
-static double add_products(const struct quantize_work *w)
-{
-    const struct pare_config *config = &w->stored.config;
-    const int both = is_both(w);
-    double products = 0;
-    for (int part = 0; part <= (int)config->layers; part++) {
-        struct pare_walk_site sites[PARE_WALK_SITES];
-        const int n = pare_walk_sites(config, &w->stored.plan, part, sites);
-        const int passes = count_passes(w, sites, n);
-        for (int s = 0; s < n; s++) {
-            const double K = (double)sites[s].K;
-            const double rows =
-                (double)(sites[s].first ? w->calibration.samples : w->calibration.tokens);
-            struct pare_target target;
-            int wanted = 0;
-            for (int i = 0; i < sites[s].n_slots; i++) {
-                const size_t slot = sites[s].slots[i];
-                const double NK = (double)w->stored.plan.slots[slot].shape[0] * K;
-                const int solved = quantize_target(w, slot, &target);
-                wanted |= solved;
-                products += rows * NK * passes * (1 + both);
-                products += solved ? (1.5 + 2 * both) * NK * K : 0;
-            }
-            products += wanted ? K * K * (rows * (0.5 + both) + K) : 0;
-        }
-    }
-    return products;
-}
-
-#define PROBE 512 /* rows, columns and depth of the product that is timed */
-
-/* Seconds that this machine takes for a pair of a multiplication and an addition. */
-static enum pare_status time_product(double *pair, struct pare_error *err)
-{
-    struct pare_arena arena = {0};
-    float *A, *C;
-    enum pare_status status;
-    PARE_TRY_OUT(pare_arena_alloc(&arena, &A, PROBE, PROBE * sizeof *A, err));
-    PARE_TRY_OUT(pare_arena_alloc(&arena, &C, PROBE, PROBE * sizeof *C, err));
-    memset(A, 0, (size_t)PROBE * PROBE * sizeof *A);
-    *pair = 0;
-    for (int i = 0; i < 5; i++) {
-        const double start = pare_clock_ms();
-        PARE_TRY_OUT(pare_gemm(PROBE, PROBE, PROBE, pare_rows(A, PROBE),
-                               pare_rows(A, PROBE), C, PROBE, 0, &arena, err));
-        const double took = (pare_clock_ms() - start) / 1000 / PROBE / PROBE / PROBE;
-        *pair = i == 0 || took < *pair ? took : *pair;
-    }
-out:
-    pare_arena_free(&arena);
-    return status;
-}
-
-/* Of second moments in a file, for the site that has the most of them. */
-static uint64_t moments_in_file(const struct quantize_work *w)
-{
-    uint64_t most = 0;
-    struct pare_target target;
-    for (size_t i = 0; i < w->stored.plan.count; i++)
-        if (quantize_target(w, i, &target))
-            most = larger(most,
-                          quantize_moments_file((size_t)w->stored.plan.slots[i].shape[1],
-                                                is_both(w), w->saving.bands));
-    return most;
-}
-
-static void print_disk(const struct quantize_work *w)
-{
-    char text[5][24];
-    const uint64_t moments = moments_in_file(w);
-    uint64_t stored = 0, codes = 0, spilled = 0;
-    for (size_t i = 0; i < w->stored.plan.count; i++) {
-        stored += w->items[i].bytes;
-        codes += w->items[i].scheme == PARE_SCHEME_KEEP ? 0 : w->items[i].bytes;
-    }
-    if (w->saving.spill)
-        spilled = (uint64_t)(1 + is_both(w)) * w->calibration.tokens *
-                  w->stored.config.hidden * sizeof(float);
-    printf("disk: about %s (the container %s, OUTPUT.partial %s, hidden states %s, "
-           "second moments %s)\n",
-           pare_cli_bytes(stored + codes + spilled + moments, text[0]),
-           pare_cli_bytes(stored, text[1]), pare_cli_bytes(codes, text[2]),
-           pare_cli_bytes(spilled, text[3]), pare_cli_bytes(moments, text[4]));
-}
-
-enum pare_status quantize_costs(const struct quantize_work *w)
-{
-    const struct memory m = add_memory(w);
-    char text[6][24], bands[96];
-    double pair;
-    snprintf(bands, sizeof bands,
-             ", passes over the text for each layer, second moments in a file in %d "
-             "bands or more",
-             w->saving.bands);
-    PARE_TRY(time_product(&pair, w->err));
-    printf("memory: about %s (hidden states %s, second moments %s, a block %s, a batch "
-           "%s, the solver %s)\n",
-           pare_cli_bytes(m.all, text[0]), pare_cli_bytes(m.hidden, text[1]),
-           pare_cli_bytes(m.moments, text[2]), pare_cli_bytes(m.block, text[3]),
-           pare_cli_bytes(m.batch, text[4]), pare_cli_bytes(m.solver, text[5]));
-    if (w->saving.slices)
-        printf("        to fit: matrices in slices%s%s%s\n",
-               w->saving.spill ? ", hidden states in a file" : "",
-               w->saving.one_site && !w->saving.bands
-                   ? ", a pass over the text for each layer"
-                   : "",
-               w->saving.bands ? bands : "");
-    uint64_t survey;
-    double products;
-    quantize_survey_costs(w, &survey, &products);
-    if (survey)
-        printf("        of it the survey of inputs, before the rest: %s\n",
-               pare_cli_bytes(survey, text[0]));
-    print_disk(w);
-    printf("time: about %.1f s\n", 1.5 * (add_products(w) + products) * pair);
-    return PARE_OK;
+                     w->o->max_ram, pare_cli_bytes(quantize_memory(w).all, text[0]),
+                     quantize_is_both(w) ? "; --correct 0 takes less" : "");
 }

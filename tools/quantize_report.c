@@ -80,6 +80,13 @@ static int add_solved_json(const struct quantize_solved *solved, cJSON *row)
            (!solved->fallback || cJSON_AddTrueToObject(row, "solver_fallback"));
 }
 
+static int add_errors_json(const struct pare_quant_error *error, cJSON *json)
+{
+    return cJSON_AddNumberToObject(json, "relative_error",
+                                   pare_quant_error_relative(error)) &&
+           cJSON_AddNumberToObject(json, "largest_error", error->largest);
+}
+
 static int add_tensor_json(const struct quantize_work *w, size_t i, cJSON *list)
 {
     cJSON *row = cJSON_CreateObject();
@@ -96,15 +103,14 @@ static int add_tensor_json(const struct quantize_work *w, size_t i, cJSON *list)
         cJSON_AddNumberToObject(row, "bytes", (double)w->items[i].bytes);
     if (!made || w->items[i].scheme == PARE_SCHEME_KEEP)
         return made;
-    return cJSON_AddNumberToObject(row, "relative_error",
-                                   pare_quant_error_relative(&w->errors[i])) &&
-           cJSON_AddNumberToObject(row, "largest_error", w->errors[i].largest) &&
+    return (w->o->dry_run || add_errors_json(&w->errors[i], row)) &&
            (!w->items[i].fallback || cJSON_AddTrueToObject(row, "fallback")) &&
            quantize_site_json(w, i, row) &&
            (!w->solved || !w->solved[i].done || add_solved_json(&w->solved[i], row));
 }
 
-enum pare_status quantize_write_report(const struct quantize_work *w)
+enum pare_status quantize_write_report(const struct quantize_work *w,
+                                       const struct quantize_costs *plan)
 {
     const struct totals t = add_up(w);
     const struct pare_quant_error all = all_errors(w);
@@ -120,9 +126,8 @@ enum pare_status quantize_write_report(const struct quantize_work *w)
     made = list && cJSON_AddNumberToObject(json, "parameters", (double)t.parameters) &&
            cJSON_AddNumberToObject(json, "bytes_before", (double)t.before) &&
            cJSON_AddNumberToObject(json, "bytes", (double)t.after) &&
-           cJSON_AddNumberToObject(json, "relative_error",
-                                   pare_quant_error_relative(&all)) &&
-           cJSON_AddNumberToObject(json, "largest_error", all.largest);
+           (!plan || quantize_costs_json(plan, json)) &&
+           (w->o->dry_run || add_errors_json(&all, json));
     for (size_t i = 0; made && i < w->stored.plan.count; i++)
         made = add_tensor_json(w, i, list);
     enum pare_status status = made ? pare_json_write_file(w->o->json, json, w->err)

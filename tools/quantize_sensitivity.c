@@ -8,6 +8,7 @@
 #include "runtime/model/forward.h"
 #include "runtime/model/walk.h"
 #include "tools/quantize_budget.h"
+#include "tools/quantize_inputs.h"
 
 #define PROBED_TOKENS 6000 /* of the text, about, for each matrix */
 
@@ -89,10 +90,7 @@ static enum pare_status round_plainly(struct measuring *m,
     struct pare_quant_error error = {0};
     if (quantize_is_searched(m->w, item))
         return pare_nearest_round(&nearest, rows, m->Q, NULL, &error, m->w->err);
-    if (!item->grid.bits)
-        return pare_rtn_round(item->type, rows->W, rows->N, rows->K, m->Q, m->w->err);
-    pare_grid_round(&item->grid, rows->W, rows->N, rows->K, m->Q);
-    return PARE_OK;
+    return pare_nearest_plain(&target, rows, m->Q, m->w->err);
 }
 
 /* W becomes Q as the item stores it; gram NULL: there is none. */
@@ -218,7 +216,13 @@ static enum pare_status inputs(void *context, const struct pare_walk_site *site,
     (void)original;
     if (!gram->sum)
         PARE_TRY(pare_gram_init(gram, site->K, err));
-    return pare_gram_add(gram, X, rows, site->K, &m->scratch, err);
+    const struct pare_arena_mark mark = pare_arena_mark(&m->scratch);
+    enum pare_status status;
+    PARE_TRY_OUT(quantize_scaled_inputs(m->w, site, &X, rows, &m->scratch, err));
+    status = pare_gram_add(gram, X, rows, site->K, &m->scratch, err);
+out:
+    pare_arena_release(&m->scratch, mark);
+    return status;
 }
 
 static enum pare_status solve(void *context, const struct pare_walk_site *site,

@@ -44,11 +44,18 @@ static enum pare_status compare(const struct matrix *m, struct quantize_solved *
                                 struct pare_error *err)
 {
     PARE_TRY(add_cost(m, &solved->loss, err));
-    if (m->target.kind == PARE_TARGET_GROUPS)
-        pare_grid_round(&m->target.grid, m->W, m->rows, m->K, m->Q);
-    else
-        PARE_TRY(pare_rtn_round(m->target.type, m->W, m->rows, m->K, m->Q, err));
+    const struct pare_quant_rows rows = {m->W, m->rows, m->K, m->first};
+    PARE_TRY(pare_nearest_plain(&m->target, &rows, m->Q, err));
     return add_cost(m, &solved->rtn, err);
+}
+
+void quantize_tell_solved(const struct quantize_work *w, size_t i)
+{
+    if (w->solved[i].fallback)
+        pare_cli_warn(w->cli,
+                      "tensor %s: the second moments of its inputs are of no use; its "
+                      "columns were rounded one by one",
+                      w->stored.plan.slots[i].name);
 }
 
 static void tell(const struct matrix *m, const struct quantize_solved *solved)
@@ -60,11 +67,7 @@ static void tell(const struct matrix *m, const struct quantize_solved *solved)
         w->items[m->slot].form, 100 * pare_quant_error_relative(&w->errors[m->slot]),
         solved->rtn > 0 ? solved->loss / solved->rtn : 1,
         solved->dead ? "  dead inputs" : "", solved->escalations ? "  more damping" : "");
-    if (solved->fallback)
-        pare_cli_warn(w->cli,
-                      "tensor %s: the second moments of its inputs are of no use; its "
-                      "columns were rounded one by one",
-                      name);
+    quantize_tell_solved(w, m->slot);
 }
 
 /* Whether weights are rounded one by one, in whichever grids. */

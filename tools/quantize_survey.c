@@ -72,6 +72,70 @@ static int all_int8(const struct quantize_work *w, const struct readers *readers
     return 1;
 }
 
+/* The first reader for which the site goes without factors; or without a range. */
+static size_t in_the_way(const struct quantize_work *w, const struct readers *readers,
+                         int of_range)
+{
+    struct pare_target target;
+    for (int i = 0; i < readers->n; i++) {
+        const size_t slot = readers->slots[i];
+        const struct pare_weight now = pare_stored_weight(&w->stored, slot);
+        if (!quantize_target(w, slot, &target) || now.input_scale ||
+            (of_range && (target.kind != PARE_TARGET_TYPE || target.type != PARE_I8)))
+            return slot;
+    }
+    return w->stored.plan.count;
+}
+
+static const char *reason_of(const struct quantize_work *w, size_t slot)
+{
+    if (pare_stored_weight(&w->stored, slot).input_scale)
+        return "has factors already";
+    return w->items[slot].scheme == PARE_SCHEME_KEEP ? "is left as it is"
+                                                     : "becomes another format";
+}
+
+/* A matrix that goes without what was asked for, since others share its inputs. */
+static void tell_left_out(const struct survey *s, const struct pare_walk_site *site)
+{
+    const struct quantize_work *w = s->w;
+    const struct readers readers = readers_of(w, site);
+    const size_t count = w->stored.plan.count;
+    const size_t no_factors = s->n_candidates ? in_the_way(w, &readers, 0) : count;
+    const size_t no_range = w->o->inputs.is_static ? in_the_way(w, &readers, 1) : count;
+    const size_t other = no_factors < count ? no_factors : no_range;
+    struct pare_target target;
+    for (int i = 0; other < count && i < readers.n; i++) {
+        const size_t slot = readers.slots[i];
+        const int solved = quantize_target(w, slot, &target);
+        const int int8 =
+            solved && target.kind == PARE_TARGET_TYPE && target.type == PARE_I8;
+        const int factors = solved && no_factors < count;
+        const int range = int8 && no_range < count;
+        if (slot == other || (!factors && !range))
+            continue;
+        pare_cli_warn(w->cli, "tensor %s: its inputs get %s: %s reads them too, and %s",
+                      w->stored.plan.slots[slot].name,
+                      !range    ? "no factors"
+                      : factors ? "neither factors nor a static range"
+                                : "no static range",
+                      w->stored.plan.slots[other].name, reason_of(w, other));
+        return;
+    }
+}
+
+static void tell_all_left_out(const struct survey *s)
+{
+    const struct pare_config *config = &s->w->stored.config;
+    for (int part = 0; !s->w->trial && part <= (int)config->layers; part++) {
+        struct pare_walk_site sites[PARE_WALK_SITES];
+        const int n = pare_walk_sites(config, &s->w->stored.plan, part, sites);
+        for (int i = 0; i < n; i++)
+            if (sites[i].site != PARE_SITE_Q)
+                tell_left_out(s, &sites[i]);
+    }
+}
+
 static int wants(void *context, const struct pare_walk_site *site)
 {
     const struct survey *s = context;
@@ -100,6 +164,14 @@ static void bound(void *context, int part)
     for (size_t i = 0; i < s->w->stored.plan.count; i++)
         if (quantize_part_of(&s->w->stored, i) == part)
             quantize_release(s->w, i);
+}
+
+/* Rows of embeddings are looked up in place. */
+static enum pare_status end(void *context, int part, struct pare_error *err)
+{
+    (void)err;
+    bound(context, part);
+    return PARE_OK;
 }
 
 /* --- Deciding --------------------------------------------------------------------- */
@@ -303,8 +375,12 @@ enum pare_status quantize_survey(struct quantize_work *w)
     const struct input_options *o = &w->o->inputs;
     const size_t count = w->stored.plan.count;
     struct survey s = {.w = w};
-    const struct pare_walk_visitor visitor = {
-        .context = &s, .wants = wants, .inputs = inputs, .solve = solve, .bound = bound};
+    const struct pare_walk_visitor visitor = {.context = &s,
+                                              .wants = wants,
+                                              .inputs = inputs,
+                                              .solve = solve,
+                                              .bound = bound,
+                                              .end = end};
     const struct pare_walk walk = {.config = &w->stored.config,
                                    .plan = &w->stored.plan,
                                    .current = pare_model_stored_source(&w->stored),
@@ -324,6 +400,7 @@ enum pare_status quantize_survey(struct quantize_work *w)
         pare_arena_alloc(&w->stored.arena, &w->makers, count, sizeof *w->makers, w->err));
     memset(w->sites, 0, count * sizeof *w->sites);
     memset(w->makers, 0, count * sizeof *w->makers);
+    tell_all_left_out(&s);
     enum pare_status status = pare_walk_run(&walk, &visitor, w->err);
     if (status == PARE_OK)
         status = check_static(w);

@@ -72,35 +72,23 @@ static int wants(void *context, const struct pare_walk_site *site)
     return any;
 }
 
-static enum pare_status add_inputs(struct solving *s, const struct pare_walk_site *site,
-                                   const float *X, const float *original, size_t rows,
-                                   struct pare_error *err)
-{
-    return quantize_moments_add(&s->moments[site->site], site->K, X, original, rows,
-                                s->w->o->inputs.correct_bias, &s->scratch, err);
-}
-
 /* With the factors of the site's matrices. */
 static enum pare_status inputs(void *context, const struct pare_walk_site *site,
                                const float *X, const float *original, size_t rows,
                                struct pare_error *err)
 {
     struct solving *s = context;
-    const float *by = quantize_input_scale(s->w, site->slots[0]);
-    const size_t row = site->K * sizeof *X;
-    float *scaled[2] = {NULL, NULL};
-    if (!by)
-        return add_inputs(s, site, X, original, rows, err);
     const struct pare_arena_mark mark = pare_arena_mark(&s->scratch);
-    PARE_TRY(pare_arena_alloc(&s->scratch, &scaled[0], rows, row, err));
-    pare_scale_inputs(X, by, rows, site->K, scaled[0]);
-    if (original) {
-        PARE_TRY(pare_arena_alloc(&s->scratch, &scaled[1], rows, row, err));
-        pare_scale_inputs(original, by, rows, site->K, scaled[1]);
-    }
-    PARE_TRY(add_inputs(s, site, scaled[0], scaled[1], rows, err));
+    enum pare_status status;
+    PARE_TRY_OUT(quantize_scaled_inputs(s->w, site, &X, rows, &s->scratch, err));
+    if (original)
+        PARE_TRY_OUT(
+            quantize_scaled_inputs(s->w, site, &original, rows, &s->scratch, err));
+    status = quantize_moments_add(&s->moments[site->site], site->K, X, original, rows,
+                                  s->w->o->inputs.correct_bias, &s->scratch, err);
+out:
     pare_arena_release(&s->scratch, mark);
-    return PARE_OK;
+    return status;
 }
 
 static enum pare_status solve(void *context, const struct pare_walk_site *site,
@@ -163,8 +151,10 @@ static enum pare_status load(struct solving *s, int part)
 {
     PARE_TRY(quantize_resume_load(s->w, part, s->forms));
     for (size_t i = 0; i < s->w->stored.plan.count; i++)
-        if (quantize_part_of(&s->w->stored, i) == part)
+        if (quantize_part_of(&s->w->stored, i) == part) {
             s->ready[i] = s->forms[i].data != NULL;
+            quantize_tell_solved(s->w, i);
+        }
     return PARE_OK;
 }
 

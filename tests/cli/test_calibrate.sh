@@ -162,4 +162,13 @@ check 2 "need files of their own" pare-quantize tiny.gguf -s int8 -o o.gguf --js
 check 0 - cmp tiny.gguf kept.gguf
 check 0 - cmp plain.txt kept.txt
 absent o.gguf
+# A plan as JSON: sizes and needs, no errors.
+check 0 "memory: about " quantize -s int4 --calibration plain.txt --plan --json plan.json
+for key in plan memory memory_solver disk seconds bytes; do
+    grep -qF "\"$key\":" plan.json || fail "no $key in plan.json"
+done
+grep -q error plan.json && fail "errors in a plan"
+check 0 "bits a weight" pare-quantize tiny.gguf -s int4 -n --json plan.json
+grep -qF '"to":	"int4/32"' plan.json || fail "no int4/32 in plan.json"
+grep -q '"plan"\|error' plan.json && fail "needs or errors in a plan without text"
 finish

@@ -119,4 +119,26 @@ if [ -e smoothed ]; then
     check 0 - cmp out.gguf whole.gguf
 fi
 
+# What the solver did without is said again by the run that goes on.
+edit=$PARE_BIN/../tests/edit_tensors
+set --
+for i in $(seq 0 47); do set -- "$@" set distilbert.transformer.layer.0.ffn.lin1.bias $i -1e9; done
+mkdir dead
+cp tiny/config.json tiny/vocab.txt dead
+check 0 - "$edit" tiny/model.safetensors dead/model.safetensors "$@"
+check 0 - pare-convert -q dead -o dead.gguf
+dead() {
+    pare-quantize dead.gguf --progress none -q -s int4 --group-size 0 --calibration plain.txt \
+        --samples 100 -o dead-out.gguf
+}
+warning="tensor blk.0.ffn_down.weight: the second moments of its inputs are of no use"
+limited() (
+    ulimit -f 24
+    trap '' XFSZ
+    dead
+)
+check 5 "$warning" limited
+[ -e dead-out.gguf.partial ] || fail "nothing was kept"
+check 0 "$warning" dead
+[ "$(grep -c "$warning" .out)" = 1 ] || fail "not once: $(cat .out)"
 finish

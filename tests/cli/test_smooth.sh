@@ -61,11 +61,22 @@ tr -d '\t\n' <a.json | tr '{' '\n' |
 awk '!($1 + 0 < $2 + 0) { bad = 1 } END { exit bad }' errors || fail "factors did worse"
 
 # A layer that is left as it is has no factors, nor have those that share its inputs.
-check 0 - quantize -s int8 --smooth 0.5 --skip blk.0.attn_k.weight -o k.gguf
+check 0 "warning: tensor blk.0.attn_q.weight: its inputs get no factors: blk.0.attn_k.weight \
+reads them too, and is left as it is" \
+    quantize -s int8 --smooth 0.5 --skip blk.0.attn_k.weight -o k.gguf
+[ "$(grep -c warning .out)" = 1 ] || fail "more than one warning of a site: $(cat .out)"
+check 0 "attn_q.weight: its inputs get neither factors nor a static range: blk.0.attn_v.weight" \
+    quantize -s int8 --activations static --skip blk.0.attn_v.weight -o x.gguf
+check 0 "attn_q.weight: its inputs get no static range: blk.0.attn_k.weight reads them too, \
+and becomes another format" \
+    quantize -s int8 --activations static --override 'blk.0.attn_k*=int4' -o x.gguf
+[ "$(grep -c warning .out)" = 1 ] || fail "more than one warning of a site: $(cat .out)"
+rm x.gguf
 tensors k.gguf input_scale | grep -q attn_qkv && fail "factors of a layer that was skipped"
 near k.gguf plain.gguf k
 # Without a value layer that takes them, the factors of the attention's output are stored.
-check 0 - quantize -s int8 --smooth 0.5 --skip blk.0.attn_v.weight -o v.gguf
+check 0 "its inputs get no factors" \
+    quantize -s int8 --smooth 0.5 --skip blk.0.attn_v.weight -o v.gguf
 check 0 "blk.0.attn_output.input_scale" tensors v.gguf input_scale
 near v.gguf plain.gguf v
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libquant/nearest.h"
 #include "libquant/smooth.h"
 #include "runtime/base/parallel.h"
 #include "runtime/tensor/linear.h"
@@ -252,4 +253,40 @@ Test(smooth, an_error_that_is_not_finite_is_never_the_best)
     for (size_t c = 0; c < CANDIDATES; c++)
         cr_expect(!isnan(found[c].error));
     end();
+}
+
+/* Scales that have to be exact in bfloat16 are those that are searched with: what the
+ * layer does with its weights as they will be stored. */
+Test(smooth, the_search_rounds_as_the_format_is_stored)
+{
+    static const enum pare_dtype types[] = {PARE_Q8_0, PARE_Q4_0, PARE_Q4_1};
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        struct pare_target target = {.kind = PARE_TARGET_TYPE, .type = types[t]};
+        struct pare_smooth_choice plain = {.family = PARE_SMOOTH_NONE}, exact = plain;
+        static float Q[OUTS * INS], stored[OUTS * INS];
+        static unsigned char data[OUTS * INS * 2];
+        struct pare_quant_error error = {0};
+        size_t best;
+        begin(&target);
+        cr_assert_eq(
+            pare_smooth_search(&p.site, ROWS, &plain, 1, &best, &p.scratch, NULL),
+            PARE_OK);
+        target.grid.bf16 = 1;
+        p.site.targets[0] = p.site.targets[1] = target;
+        cr_assert_eq(
+            pare_smooth_search(&p.site, ROWS, &exact, 1, &best, &p.scratch, NULL),
+            PARE_OK);
+        cr_expect(exact.error > plain.error || exact.error < plain.error, "%zu: %g, %g",
+                  t, exact.error, plain.error);
+        const struct pare_quant_rows rows = {p.W[0], OUTS, INS, 0};
+        cr_assert_eq(pare_nearest_plain(&target, &rows, Q, NULL), PARE_OK);
+        cr_assert_eq(pare_nearest_blocks(&target, &rows, data, &error, NULL), PARE_OK);
+        const struct pare_tensor tensor = {
+            .type = types[t], .n_dims = 2, .shape = {OUTS, INS}, .data = data};
+        cr_assert_eq(pare_tensor_decode(&tensor, stored, NULL), PARE_OK);
+        for (int i = 0; i < OUTS * INS; i++)
+            cr_assert(Q[i] == stored[i], "%zu, %d: %g, %g", t, i, (double)Q[i],
+                      (double)stored[i]);
+        end();
+    }
 }
