@@ -127,6 +127,22 @@ static void fill_neondot(struct pare_kernels *table)
     table->gemm_u8s8 = pare_gemm_u8s8_neondot;
     table->gemm_grouped = pare_gemm_grouped_neondot;
 }
+
+#ifndef HWCAP2_I8MM /* headers before Linux 5.10 */
+#define HWCAP2_I8MM (1 << 13)
+#endif
+
+static int has_byte_matrices(void)
+{
+    return has_dot_product() && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
+}
+
+static void fill_neoni8mm(struct pare_kernels *table)
+{
+    fill_neon(table);
+    table->gemm_u8s8 = pare_gemm_u8s8_neoni8mm;
+    table->gemm_grouped = pare_gemm_grouped_neoni8mm;
+}
 #endif
 
 static struct tier {
@@ -145,6 +161,7 @@ static struct tier {
 #if defined(__aarch64__)
     {.name = "neon", .available = always, .fill = fill_neon},
     {.name = "neondot", .available = has_dot_product, .fill = fill_neondot},
+    {.name = "neoni8mm", .available = has_byte_matrices, .fill = fill_neoni8mm},
 #endif
 };
 

@@ -119,7 +119,8 @@ struct pare_gemm_bf16 {
 };
 
 struct pare_kernels {
-    const char *tier; /* "scalar", "avx2", "avx512", "amx", "neon", "neondot" */
+    /* "scalar", "avx2", "avx512", "amx", "neon", "neondot", "neoni8mm" */
+    const char *tier;
     struct pare_gemm_f32 gemm_f32;
     struct pare_gemm_u8s8 gemm_u8s8;
     struct pare_gemm_bf16 gemm_bf16;

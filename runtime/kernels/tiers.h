@@ -45,6 +45,8 @@ extern const struct pare_gemm_bf16 pare_gemm_bf16_neon;
 extern const struct pare_gemm_grouped pare_gemm_grouped_neon;
 extern const struct pare_gemm_u8s8 pare_gemm_u8s8_neondot;
 extern const struct pare_gemm_grouped pare_gemm_grouped_neondot;
+extern const struct pare_gemm_u8s8 pare_gemm_u8s8_neoni8mm;
+extern const struct pare_gemm_grouped pare_gemm_grouped_neoni8mm;
 void pare_pack_neon(void *out, size_t width, const void *in, size_t stride, size_t rows,
                     size_t n);
 #endif

@@ -12,12 +12,13 @@ flags="-ffp-contract=off -fno-math-errno -fopenmp -D_GNU_SOURCE -I."
 for source in runtime/kernels/*.c runtime/tensor/*.c runtime/base/alloc.c \
     runtime/base/arena.c runtime/base/error.c runtime/base/parallel.c \
     libquant/correct.c libquant/factor.c libquant/fit.c libquant/gptq.c libquant/grid.c \
-    libquant/grids.c libquant/nearest.c libquant/rtn.c libquant/superfit.c \
+    libquant/grids.c libquant/improve.c libquant/nearest.c libquant/rtn.c libquant/superfit.c \
     libquant/sweep.c libquant/target.c \
     tests/support/kernel_cases.c tests/support/solver_problem.c; do
     case $source in
     *_avx* | *_amx*) continue ;;
     *_neondot.c) tier="-O3 -march=armv8.2-a+dotprod" ;;
+    *_neoni8mm.c) tier="-O3 -march=armv8.2-a+dotprod+i8mm" ;;
     *_neon.c) tier="-O3" ;;
     *) tier="-O2" ;;
     esac
@@ -29,11 +30,10 @@ for program in kernel_digest solver_digest; do
     # shellcheck disable=SC2086
     $cc $flags -O2 -static -Wl,--no-warnings "tests/tools/$program.c" "$work"/*.o -lm \
         -o "$work/$program"
-    for tier in scalar neon neondot; do
+    for tier in scalar neon neondot neoni8mm; do
         qemu-aarch64-static -cpu max "$work/$program" $tier >"$work/$tier.txt"
+        cmp "$work/scalar.txt" "$work/$tier.txt" || status=1
     done
-    cmp "$work/scalar.txt" "$work/neon.txt" || status=1
-    cmp "$work/scalar.txt" "$work/neondot.txt" || status=1
     if [ -n "$native" ]; then
         "$native/tests/$program" >"$work/native.txt"
         cmp "$work/native.txt" "$work/neon.txt" || {

@@ -9,8 +9,8 @@
 #include "runtime/tensor/tensor.h"
 #include "tests/support/kernel_cases.h"
 
-static const char *const all_tiers[] = {"scalar", "avx2", "avx512",
-                                        "amx",    "neon", "neondot"};
+static const char *const all_tiers[] = {"scalar", "avx2",    "avx512",  "amx",
+                                        "neon",   "neondot", "neoni8mm"};
 #define TIERS (sizeof all_tiers / sizeof all_tiers[0])
 
 /* The tables of this machine; the ones it lacks are named. */
