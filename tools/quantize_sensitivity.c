@@ -1,21 +1,15 @@
 /* What each matrix would cost in each format: see quantize_budget.h. */
-#include <math.h>
 #include <string.h>
 
 #include "libquant/loss.h"
 #include "libquant/nearest.h"
 #include "runtime/base/alloc.h"
-#include "runtime/model/forward.h"
 #include "runtime/model/walk.h"
 #include "tools/quantize_budget.h"
 #include "tools/quantize_inputs.h"
+#include "tools/quantize_probe.h"
 
-#define PROBED_TOKENS 6000 /* of the text, about, for each matrix */
-
-#define NO_MODEL 1e30 /* the cost of outputs that are no numbers */
-#define FINE 5e-4     /* a cost below which finer formats need no probe */
-
-struct probe;
+#define FINE 5e-4 /* a cost below which finer formats need no probe */
 
 /* A slot's last measured cost, and the squared change it is of. */
 struct known {
@@ -27,17 +21,13 @@ struct measuring {
     const struct budget_candidates *c;
     double *loss;        /* [plan.count * candidates] */
     struct known *known; /* [plan.count] */
-    struct probe *probe;
+    struct budget_probe probe;
     struct pare_gram grams[PARE_SITES];
     struct pare_factor factor; /* of the site at work */
     struct pare_factor_options options;
     struct pare_arena scratch;
-    struct pare_weight_source stored;
-    float *W, *Q;  /* of the largest open matrix */
-    size_t probed; /* slot whose weights are Q; plan.count: none */
+    float *W, *Q; /* of the largest open matrix */
 };
-
-static enum pare_status probe_slot(struct probe *p, size_t i, double *cost);
 
 int budget_is_open(const struct quantize_work *w, const struct budget_candidates *c,
                    size_t i)
@@ -138,7 +128,7 @@ static enum pare_status take_cost(struct measuring *m, size_t i, size_t k, doubl
         *loss = known->cost * change / known->change;
         return PARE_OK;
     }
-    PARE_TRY(probe_slot(m->probe, i, loss));
+    PARE_TRY(budget_probe_slot(&m->probe, i, m->Q, loss));
     *known = (struct known){*loss, change};
     return PARE_OK;
 }
@@ -248,7 +238,7 @@ static enum pare_status walk(struct measuring *m)
         .context = m, .wants = wants, .inputs = inputs, .solve = solve};
     const struct pare_walk run = {.config = &w->stored.config,
                                   .plan = &w->stored.plan,
-                                  .current = m->stored,
+                                  .current = pare_model_stored_source(&w->stored),
                                   .batches = w->calibration.batches,
                                   .n_batches = w->calibration.n_batches,
                                   .one_site = w->saving.one_site,
@@ -262,151 +252,11 @@ static enum pare_status walk(struct measuring *m)
     return PARE_OK;
 }
 
-/* --- What the model's outputs mind -------------------------------------------------- */
-
-struct probe {
-    struct measuring *m;
-    struct pare_weight_source source;
-    struct pare_model *model;
-    struct pare_arena *parts; /* [layers + 2]: weights of each */
-    struct pare_acts acts;
-    size_t n_batches;
-    float *outputs; /* of the original, batch after batch */
-    float *p;       /* [labels]: probabilities, or differences */
-};
-
-static enum pare_status find(void *context, const struct pare_slot *slot,
-                             struct pare_weight *weight, struct pare_error *err)
-{
-    const struct measuring *m = context;
-    const size_t i = (size_t)(slot - m->w->stored.plan.slots);
-    if (i != m->probed)
-        return m->stored.find(m->stored.context, slot, weight, err);
-    *weight = (struct pare_weight){.type = PARE_F32,
-                                   .N = (size_t)slot->shape[0],
-                                   .K = (size_t)slot->shape[1],
-                                   .data = m->Q,
-                                   .input_scale =
-                                       pare_stored_weight(&m->w->stored, i).input_scale};
-    return PARE_OK;
-}
-
-static enum pare_status bind(struct probe *p, int part)
-{
-    struct pare_arena *arena = &p->parts[part + 1];
-    pare_arena_release(arena, (struct pare_arena_mark){0});
-    return pare_model_bind_part(p->model, &p->m->w->stored.plan, &p->source, part, arena,
-                                p->m->w->err);
-}
-
-/* Outputs of the batch: logits, or hidden states. */
-static const float *outputs_of(const struct probe *p, const struct pare_batch *batch,
-                               size_t *rows, size_t *width)
-{
-    const struct pare_config *config = &p->m->w->stored.config;
-    *rows = config->labels ? batch->n_seq : batch->n_tokens;
-    *width = config->labels ? config->labels : config->hidden;
-    return config->labels ? p->acts.logits : p->acts.blocks[config->layers - 1].output;
-}
-
-/* Of one row: KL(softmax(a), softmax(b)); or the squared change, of the square. */
-static double row_loss(const struct probe *p, const float *a, const float *b, size_t n)
-{
-    const struct pare_kernels *kernels = pare_kernels();
-    double change = 0, size = 0;
-    if (!p->m->w->stored.config.labels) {
-        for (size_t i = 0; i < n; i++) {
-            const double d = (double)b[i] - (double)a[i];
-            change += d * d;
-            size += (double)a[i] * (double)a[i];
-        }
-        return size > 0 ? change / size : 0;
-    }
-    memcpy(p->p, a, n * sizeof *a);
-    kernels->softmax(p->p, 1, n);
-    for (size_t i = 0; i < n; i++)
-        change += (double)p->p[i] * ((double)a[i] - (double)b[i]);
-    return change + (double)kernels->logsumexp(b, n) - (double)kernels->logsumexp(a, n);
-}
-
-/* Runs the batches; keeps the outputs when loss is NULL, else compares with them. */
-static enum pare_status run(struct probe *p, double *loss)
-{
-    const struct quantize_work *w = p->m->w;
-    float *at = p->outputs;
-    size_t all = 0;
-    double sum = 0;
-    for (size_t b = 0; b < p->n_batches; b++) {
-        const struct pare_batch *batch = &w->calibration.batches[b];
-        size_t rows, width;
-        PARE_TRY(pare_check_interrupted(w->err));
-        PARE_TRY(pare_forward(p->model, batch, NULL, &p->acts, w->err));
-        const float *out = outputs_of(p, batch, &rows, &width);
-        for (size_t r = 0; loss && r < rows; r++)
-            sum += row_loss(p, at + r * width, out + r * width, width);
-        if (!loss)
-            memcpy(at, out, rows * width * sizeof *out);
-        at += rows * width;
-        all += rows;
-    }
-    if (loss)
-        *loss = !isfinite(sum) ? NO_MODEL : all && sum > 0 ? sum / (double)all : 0;
-    return PARE_OK;
-}
-
-static enum pare_status open_probe(struct probe *p)
-{
-    struct quantize_work *w = p->m->w;
-    const struct pare_config *config = &w->stored.config;
-    const size_t width = config->labels ? config->labels : config->hidden;
-    size_t tokens = 0;
-    while (p->n_batches < w->calibration.n_batches && tokens < PROBED_TOKENS)
-        tokens += w->calibration.batches[p->n_batches++].n_tokens;
-    p->source = (struct pare_weight_source){.find = find, .context = p->m};
-    p->acts.first_only = config->labels > 0;
-    PARE_TRY(pare_model_new(config, &p->model, w->err));
-    PARE_TRY(pare_alloc(&p->parts, config->layers + 2, sizeof *p->parts, w->err));
-    PARE_TRY(pare_alloc_raw(&p->outputs, tokens, width * sizeof *p->outputs, w->err));
-    PARE_TRY(pare_alloc_raw(&p->p, width, sizeof *p->p, w->err));
-    for (int part = PARE_PART_EMBEDDINGS; part <= (int)config->layers; part++)
-        PARE_TRY(bind(p, part));
-    return run(p, NULL);
-}
-
-static void close_probe(struct probe *p)
-{
-    for (uint32_t i = 0; p->parts && i < p->m->w->stored.config.layers + 2; i++)
-        pare_arena_free(&p->parts[i]);
-    pare_model_free(p->model);
-    pare_acts_free(&p->acts);
-    pare_free(p->parts);
-    pare_free(p->outputs);
-    pare_free(p->p);
-}
-
-/* What the model's outputs cost with slot i alone being Q. */
-static enum pare_status probe_slot(struct probe *p, size_t i, double *cost)
-{
-    struct measuring *m = p->m;
-    const int part = quantize_part_of(&m->w->stored, i);
-    m->probed = i;
-    PARE_TRY(bind(p, part));
-    PARE_TRY(run(p, cost));
-    m->probed = m->w->stored.plan.count;
-    return bind(p, part);
-}
-
 enum pare_status budget_measure(struct quantize_work *w,
                                 const struct budget_candidates *c, double *loss)
 {
     const size_t count = w->stored.plan.count;
-    struct probe probe = {0};
-    struct measuring m = {.w = w,
-                          .c = c,
-                          .loss = loss,
-                          .probe = &probe,
-                          .stored = pare_model_stored_source(&w->stored),
-                          .probed = count};
+    struct measuring m = {.w = w, .c = c, .loss = loss};
     size_t most = 1;
     enum pare_status status;
     for (size_t i = 0; i < count; i++)
@@ -414,14 +264,13 @@ enum pare_status budget_measure(struct quantize_work *w,
             pare_slot_elements(&w->stored.plan.slots[i]) > most)
             most = (size_t)pare_slot_elements(&w->stored.plan.slots[i]);
     memset(loss, 0, count * c->count * sizeof *loss);
-    probe.m = &m;
     PARE_TRY_OUT(pare_alloc(&m.known, count, sizeof *m.known, w->err));
     PARE_TRY_OUT(pare_alloc_raw(&m.W, most, sizeof *m.W, w->err));
     PARE_TRY_OUT(pare_alloc_raw(&m.Q, most, sizeof *m.Q, w->err));
-    PARE_TRY_OUT(open_probe(&probe));
+    PARE_TRY_OUT(budget_probe_open(&m.probe, w));
     status = walk(&m);
 out:
-    close_probe(&probe);
+    budget_probe_close(&m.probe);
     pare_factor_free(&m.factor);
     for (int s = 0; s < PARE_SITES; s++)
         pare_gram_free(&m.grams[s]);

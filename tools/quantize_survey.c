@@ -6,6 +6,7 @@
 #include "runtime/base/alloc.h"
 #include "runtime/model/container.h"
 #include "tools/quantize_inputs.h"
+#include "tools/quantize_readers.h"
 
 /* Rows of a site that are kept, for ranges and for the search. */
 #define KEPT_ROWS 1024
@@ -20,129 +21,13 @@ struct survey {
     struct pare_arena scratch;
 };
 
-/* Slots that read the same inputs. */
-struct readers {
-    int n;
-    size_t slots[PARE_SMOOTH_MATRICES];
-};
-
-static int is_matrix_of_layer(const struct pare_slot *slot)
-{
-    return slot->role == PARE_ROLE_LINEAR || slot->role == PARE_ROLE_HEAD;
-}
-
-/* All that share the inputs of the site, also those that a site of first tokens has. */
-static struct readers readers_of(const struct quantize_work *w,
-                                 const struct pare_walk_site *site)
-{
-    const struct pare_plan *plan = &w->stored.plan;
-    char wanted[PARE_INPUT_NAME_SIZE], name[PARE_INPUT_NAME_SIZE];
-    struct readers readers = {0};
-    pare_input_scale_name(plan->slots[site->slots[0]].name, wanted);
-    for (size_t i = 0; i < plan->count; i++) {
-        if (!is_matrix_of_layer(&plan->slots[i]))
-            continue;
-        pare_input_scale_name(plan->slots[i].name, name);
-        if (!strcmp(name, wanted))
-            readers.slots[readers.n++] = i;
-    }
-    return readers;
-}
-
-/* Whether a solver fills all of them, and nothing is said of their inputs yet. */
-static int all_solved(const struct quantize_work *w, const struct readers *readers)
-{
-    struct pare_target target;
-    for (int i = 0; i < readers->n; i++) {
-        const struct pare_weight now = pare_stored_weight(&w->stored, readers->slots[i]);
-        if (!quantize_target(w, readers->slots[i], &target) || now.input_scale)
-            return 0;
-    }
-    return 1;
-}
-
-/* Whether their inputs are quantised a whole token at a time. */
-static int all_int8(const struct quantize_work *w, const struct readers *readers)
-{
-    for (int i = 0; i < readers->n; i++) {
-        const struct pare_scheme_item *item = &w->items[readers->slots[i]];
-        if (item->type != PARE_I8 || item->grid.bits)
-            return 0;
-    }
-    return 1;
-}
-
-/* The first reader for which the site goes without factors; or without a range. */
-static size_t in_the_way(const struct quantize_work *w, const struct readers *readers,
-                         int of_range)
-{
-    struct pare_target target;
-    for (int i = 0; i < readers->n; i++) {
-        const size_t slot = readers->slots[i];
-        const struct pare_weight now = pare_stored_weight(&w->stored, slot);
-        if (!quantize_target(w, slot, &target) || now.input_scale ||
-            (of_range && (target.kind != PARE_TARGET_TYPE || target.type != PARE_I8)))
-            return slot;
-    }
-    return w->stored.plan.count;
-}
-
-static const char *reason_of(const struct quantize_work *w, size_t slot)
-{
-    if (pare_stored_weight(&w->stored, slot).input_scale)
-        return "has factors already";
-    return w->items[slot].scheme == PARE_SCHEME_KEEP ? "is left as it is"
-                                                     : "becomes another format";
-}
-
-/* A matrix that goes without what was asked for, since others share its inputs. */
-static void tell_left_out(const struct survey *s, const struct pare_walk_site *site)
-{
-    const struct quantize_work *w = s->w;
-    const struct readers readers = readers_of(w, site);
-    const size_t count = w->stored.plan.count;
-    const size_t no_factors = s->n_candidates ? in_the_way(w, &readers, 0) : count;
-    const size_t no_range = w->o->inputs.is_static ? in_the_way(w, &readers, 1) : count;
-    const size_t other = no_factors < count ? no_factors : no_range;
-    struct pare_target target;
-    for (int i = 0; other < count && i < readers.n; i++) {
-        const size_t slot = readers.slots[i];
-        const int solved = quantize_target(w, slot, &target);
-        const int int8 =
-            solved && target.kind == PARE_TARGET_TYPE && target.type == PARE_I8;
-        const int factors = solved && no_factors < count;
-        const int range = int8 && no_range < count;
-        if (slot == other || (!factors && !range))
-            continue;
-        pare_cli_warn(w->cli, "tensor %s: its inputs get %s: %s reads them too, and %s",
-                      w->stored.plan.slots[slot].name,
-                      !range    ? "no factors"
-                      : factors ? "neither factors nor a static range"
-                                : "no static range",
-                      w->stored.plan.slots[other].name, reason_of(w, other));
-        return;
-    }
-}
-
-static void tell_all_left_out(const struct survey *s)
-{
-    const struct pare_config *config = &s->w->stored.config;
-    for (int part = 0; !s->w->trial && part <= (int)config->layers; part++) {
-        struct pare_walk_site sites[PARE_WALK_SITES];
-        const int n = pare_walk_sites(config, &s->w->stored.plan, part, sites);
-        for (int i = 0; i < n; i++)
-            if (sites[i].site != PARE_SITE_Q)
-                tell_left_out(s, &sites[i]);
-    }
-}
-
 static int wants(void *context, const struct pare_walk_site *site)
 {
     const struct survey *s = context;
-    const struct readers readers = readers_of(s->w, site);
-    if (site->site == PARE_SITE_Q || !all_solved(s->w, &readers))
+    const struct quantize_readers readers = quantize_readers_of(s->w, site);
+    if (site->site == PARE_SITE_Q || !quantize_all_solved(s->w, &readers))
         return 0;
-    return s->n_candidates > 0 || all_int8(s->w, &readers);
+    return s->n_candidates > 0 || quantize_all_int8(s->w, &readers);
 }
 
 static enum pare_status inputs(void *context, const struct pare_walk_site *site,
@@ -243,7 +128,7 @@ static enum pare_status observe(struct survey *s, const struct pare_inputs *in,
     return PARE_OK;
 }
 
-static void tell(const struct survey *s, const struct readers *readers,
+static void tell(const struct survey *s, const struct quantize_readers *readers,
                  const struct quantize_site *decided)
 {
     char name[PARE_INPUT_NAME_SIZE];
@@ -260,12 +145,12 @@ static void tell(const struct survey *s, const struct readers *readers,
 }
 
 static enum pare_status decide(struct survey *s, const struct pare_walk_site *site,
-                               const struct readers *readers,
+                               const struct quantize_readers *readers,
                                struct pare_smooth_site *matrices, struct pare_error *err)
 {
     struct quantize_work *w = s->w;
     struct quantize_site *decided;
-    const int is_static = w->o->inputs.is_static && all_int8(w, readers);
+    const int is_static = w->o->inputs.is_static && quantize_all_int8(w, readers);
     matrices->fixed = is_static;
     PARE_TRY(pare_arena_alloc(&w->stored.arena, &decided, 1, sizeof *decided, err));
     *decided = (struct quantize_site){0};
@@ -287,7 +172,7 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
                               struct pare_error *err)
 {
     struct survey *s = context;
-    const struct readers readers = readers_of(s->w, site);
+    const struct quantize_readers readers = quantize_readers_of(s->w, site);
     struct pare_smooth_site matrices = {.inputs = &s->inputs[site->site], .n = readers.n};
     const struct pare_arena_mark mark = pare_arena_mark(&s->scratch);
     for (int i = 0; i < readers.n; i++) {
@@ -313,7 +198,7 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
 static void add_site_costs(const struct survey *s, const struct pare_walk_site *site,
                            uint64_t *kept, uint64_t *search, double *products)
 {
-    const struct readers readers = readers_of(s->w, site);
+    const struct quantize_readers readers = quantize_readers_of(s->w, site);
     uint64_t all = 0, most = 0;
     for (int i = 0; i < readers.n; i++) {
         const uint64_t N = s->w->stored.plan.slots[readers.slots[i]].shape[0];
@@ -400,7 +285,8 @@ enum pare_status quantize_survey(struct quantize_work *w)
         pare_arena_alloc(&w->stored.arena, &w->makers, count, sizeof *w->makers, w->err));
     memset(w->sites, 0, count * sizeof *w->sites);
     memset(w->makers, 0, count * sizeof *w->makers);
-    tell_all_left_out(&s);
+    if (!w->trial)
+        quantize_tell_left_out(w, s.n_candidates > 0);
     enum pare_status status = pare_walk_run(&walk, &visitor, w->err);
     if (status == PARE_OK)
         status = check_static(w);
