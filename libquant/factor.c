@@ -292,6 +292,15 @@ out:
     return status;
 }
 
+double pare_factor_loss(const struct pare_factor *factor, const double *loss, size_t N,
+                        double squared_error)
+{
+    double sum = -factor->damping * squared_error;
+    for (size_t n = 0; n < N; n++)
+        sum += loss[n];
+    return factor->scale * (sum > 0 ? sum : 0);
+}
+
 void pare_factor_free(struct pare_factor *factor)
 {
     pare_free(factor->H);

@@ -79,12 +79,9 @@ static enum pare_status sum_up(const struct job *job, struct pare_gptq_report *r
                                struct pare_arena *scratch, struct pare_error *err)
 {
     struct pare_quant_error sum = {0};
-    double loss = 0;
     PARE_TRY(pare_grids_measure(job->rows, job->Q, &sum, scratch, err));
-    for (size_t n = 0; n < job->rows->N; n++)
-        loss += job->loss[n];
-    loss -= job->factor->damping * sum.squared_error;
-    report->loss += job->factor->scale * (loss > 0 ? loss : 0);
+    report->loss +=
+        pare_factor_loss(job->factor, job->loss, job->rows->N, sum.squared_error);
     report->error.squared_weight += sum.squared_weight;
     report->error.squared_error += sum.squared_error;
     if (sum.largest > report->error.largest)

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libprune/solve.h"
 #include "libquant/correct.h"
 #include "libquant/gptq.h"
 #include "tests/bench/bench.h"
@@ -198,6 +199,8 @@ struct setting {
     float correct; /* strength */
     double ridge;  /* damping of the correction */
     struct pare_gptq_options gptq;
+    int prunes;
+    struct pare_prune_options prune;
 };
 
 /* Settings by name, and in the words that describe any. Names with an anchor are those of
@@ -206,22 +209,28 @@ static const char *const settings[][2] = {
     {"rtn_g128", "published asym 4 g128 rtn range"},
     {"rtn_g128_mse", "published asym 4 g128 rtn norm c80 s1"},
     {"rtn_perchannel", "published asym 4 rtn range"},
-    {"gptq_g128", "published asym 4 g128 natural range"},
-    {"gptq_g128_actorder", "published asym 4 g128 all range"},
-    {"gptq_g128_actorder_static", "published asym 4 g128 all range early"},
-    {"gptq_g128_mse", "published asym 4 g128 natural norm c80 s1"},
-    {"gptq_g128_sym", "published 4 g128 natural range"},
-    {"gptq_g32", "published asym 4 g32 natural range"},
-    {"gptq_g64", "published asym 4 g64 natural range"},
-    {"gptq_perchannel", "published asym 4 natural range"},
-    {"gptq_perchannel_actorder", "published asym 4 all range"},
+    {"gptq_g128", "published asym 4 g128 natural range p0"},
+    {"gptq_g128_actorder", "published asym 4 g128 all range p0"},
+    {"gptq_g128_actorder_static", "published asym 4 g128 all range early p0"},
+    {"gptq_g128_mse", "published asym 4 g128 natural norm c80 s1 p0"},
+    {"gptq_g128_sym", "published 4 g128 natural range p0"},
+    {"gptq_g32", "published asym 4 g32 natural range p0"},
+    {"gptq_g64", "published asym 4 g64 natural range p0"},
+    {"gptq_perchannel", "published asym 4 natural range p0"},
+    {"gptq_perchannel_actorder", "published asym 4 all range p0"},
     {"default_g128", "asym 4 g128"},
     {"default_g128_sym", "4 g128"},
+    {"magnitude_50", "50% magnitude"},
+    {"wanda_50", "50% wanda"},
+    {"sparsegpt_50", "50% natural p0"},
+    {"sparsegpt_2:4", "2:4 natural p0"},
+    {"default_50", "50%"},
+    {"default_2:4", "2:4"},
 };
 
 /* The default search and order, unless words say otherwise: bits, gN groups of N, cN
- * candidates, sN steps of N %, dN a damping of N / 1000, wN weights corrected by N %, and
- * names. `early` comes after the search. */
+ * candidates, sN steps of N %, pN passes, dN a damping of N / 1000, wN weights corrected
+ * by N %, and names. `early` comes after the search. */
 static int apply_word(const char *word, struct setting *setting)
 {
     static const char *const searches[] = {"range", "squares", "norm", "cost", "sweep"};
@@ -244,6 +253,13 @@ static int apply_word(const char *word, struct setting *setting)
                 (struct pare_target){.kind = PARE_TARGET_TYPE, .type = types[i]};
             return 1;
         }
+    if (strpbrk(word, ":%"))
+        return setting->prunes = 1,
+               pare_pattern_parse(word, &setting->prune.pattern, NULL) == PARE_OK;
+    if (!strcmp(word, "magnitude") || !strcmp(word, "wanda"))
+        return setting->prune.criterion =
+                   *word == 'm' ? PARE_PRUNE_MAGNITUDE : PARE_PRUNE_WANDA,
+               1;
     if (!strcmp(word, "published"))
         return gptq->target.kind = PARE_TARGET_PUBLISHED, 1;
     if (!strcmp(word, "asym"))
@@ -261,7 +277,7 @@ static int apply_word(const char *word, struct setting *setting)
     case 'w': setting->correct = 0.01f * (float)number; return 1;
     case 'r': setting->ridge = 0.001 * (double)number; return 1;
     case 'd': setting->damping = 0.001 * (double)number; return 1;
-    case 'p': gptq->passes = (int)number; return 1;
+    case 'p': setting->prune.passes = gptq->passes = (int)number; return 1;
     case 'c': gptq->candidates = (int)number; return 1;
     case 's': gptq->step = 0.01f * (float)number; return 1;
     default: gptq->target.grid.bits = (int)number; return digits == word;
@@ -283,7 +299,16 @@ static void apply_words(const char *words, struct setting *setting)
 static struct setting setting_of(const char *words)
 {
     struct setting setting = {.gptq = {.target = {.kind = PARE_TARGET_GROUPS}}};
+    size_t group;
     apply_words(words, &setting);
+    if (setting.prunes) {
+        setting = (struct setting){
+            .order = pare_prune_order(&setting.prune.pattern, &group),
+            .damping = PARE_DAMPING,
+            .prune = {.criterion = PARE_PRUNE_SPARSEGPT, .passes = PARE_PRUNE_PASSES}};
+        apply_words(words, &setting);
+        return setting;
+    }
     setting = (struct setting){.order = pare_gptq_default_order(&setting.gptq.target),
                                .damping = PARE_DAMPING,
                                .ridge = PARE_CORRECT_DAMPING,
@@ -295,10 +320,11 @@ static struct setting setting_of(const char *words)
 static struct pare_factor factor_of(const struct layer *layer,
                                     const struct setting *setting, double damping)
 {
-    const struct pare_factor_options options = {
-        .order = setting->order,
-        .group = pare_target_group(&setting->gptq.target, layer->K),
-        .damping = damping};
+    struct pare_factor_options options = {.order = setting->order, .damping = damping};
+    if (setting->prunes)
+        pare_prune_order(&setting->prune.pattern, &options.group);
+    else
+        options.group = pare_target_group(&setting->gptq.target, layer->K);
     struct pare_factor factor;
     must(pare_factor_init(&factor, setting->rtn ? NULL : &layer->gram, layer->K, &options,
                           &scratch, &error),
@@ -325,6 +351,14 @@ static void solve(struct layer *layer, const struct setting *setting,
     const struct pare_quant_rows rows = {V ? V : layer->W, layer->N, layer->K, 0};
     struct pare_factor factor = factor_of(layer, setting, setting->damping);
     *report = (struct pare_gptq_report){0};
+    if (setting->prunes) {
+        struct pare_prune_report pruned;
+        must(pare_prune(&rows, &factor, &setting->prune, layer->Q, &pruned, &scratch,
+                        &error),
+             &error);
+        pare_factor_free(&factor);
+        return;
+    }
     must(pare_gptq(&rows, &factor, &setting->gptq, layer->Q, NULL, report, &scratch,
                    &error),
          &error);
@@ -334,7 +368,7 @@ static void solve(struct layer *layer, const struct setting *setting,
 
 static int rounds = 3;
 
-static void run(const struct layer *layer, const char *name, const char *words)
+static void run(struct layer *layer, const char *name, const char *words)
 {
     const struct setting setting = setting_of(words);
     struct pare_gptq_report report;
@@ -358,7 +392,7 @@ static const char *words_of(const char *argument)
     return strchr(argument, ' ') ? argument : NULL;
 }
 
-static void run_all(const struct layer *layer, int argc, char **argv)
+static void run_all(struct layer *layer, int argc, char **argv)
 {
     int any = 0;
     for (int i = 2; i < argc; i++) {
