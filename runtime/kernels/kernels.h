@@ -118,6 +118,10 @@ struct pare_gemm_bf16 {
                 size_t n, int accumulate);
 };
 
+/* See pare_kernels.panel_q8_0. */
+typedef void pare_panel_fn(float *out, size_t width, const void *in, size_t stride,
+                           size_t rows, size_t n);
+
 struct pare_kernels {
     /* "scalar", "avx2", "avx512", "amx", "neon", "neondot", "neoni8mm" */
     const char *tier;
@@ -232,6 +236,10 @@ struct pare_kernels {
     void (*decode_q8_0)(float *y, const void *x, size_t n);
     void (*decode_q4_0)(float *y, const void *x, size_t n);
     void (*decode_q4_1)(float *y, const void *x, size_t n);
+    /* The same for `rows` stored rows, which start `stride` bytes apart, transposed:
+     * out[k * width + i] = value k of row i. Columns between `rows` and `width` are not
+     * touched. */
+    pare_panel_fn *panel_f16, *panel_bf16, *panel_q8_0, *panel_q4_0, *panel_q4_1;
 };
 
 /* The table in use. Chosen once: what pare_cpu_select asked for, else the environment

@@ -1,6 +1,7 @@
 /* The row functions of the table, over sixteen lanes: one text for every tier.
  *
- * A tier's file includes its vec_*.h, defines ROWS_TABLE and includes this. All tiers
+ * A tier's file includes its vec_*.h, defines ROWS_TABLE and ROWS_PACK, its
+ * pare_kernels.pack, and includes this. All tiers
  * then do the same operations in the same order, which is why their bits are equal.
  */
 #include <float.h>
@@ -612,6 +613,7 @@ static void decode_q4_1(float *y, const void *x, size_t n)
     }
 }
 
+#include "runtime/kernels/rows_panels.h"
 #include "runtime/kernels/rows_train.h"
 
 const struct pare_kernels ROWS_TABLE = {
@@ -649,4 +651,9 @@ const struct pare_kernels ROWS_TABLE = {
     .decode_q8_0 = decode_q8_0,
     .decode_q4_0 = decode_q4_0,
     .decode_q4_1 = decode_q4_1,
+    .panel_f16 = panel_f16,
+    .panel_bf16 = panel_bf16,
+    .panel_q8_0 = panel_q8_0,
+    .panel_q4_0 = panel_q4_0,
+    .panel_q4_1 = panel_q4_1,
 };

@@ -255,6 +255,11 @@ static inline vi vi_or(vi a, vi b)
     return BOTH2(vi, _mm256_or_si256, a, b);
 }
 
+static inline vi vi_xor(vi a, vi b)
+{
+    return BOTH2(vi, _mm256_xor_si256, a, b);
+}
+
 static inline vi vi_shift_left(vi a, int bits)
 {
     return (vi){_mm256_slli_epi32(a.low, bits), _mm256_slli_epi32(a.high, bits)};
@@ -346,6 +351,16 @@ static inline vf vf_load_f16(const void *p)
     const __m128i *halves = p;
     return (vf){_mm256_cvtph_ps(_mm_loadu_si128(halves)),
                 _mm256_cvtph_ps(_mm_loadu_si128(halves + 1))};
+}
+
+static inline vf vf_from_half(vi a)
+{
+    const __m256i mask = _mm256_set1_epi32(0xffff);
+    __m256i halves = _mm256_packus_epi32(_mm256_and_si256(a.low, mask),
+                                         _mm256_and_si256(a.high, mask));
+    halves = _mm256_permute4x64_epi64(halves, _MM_SHUFFLE(3, 1, 2, 0));
+    return (vf){_mm256_cvtph_ps(_mm256_castsi256_si128(halves)),
+                _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1))};
 }
 
 #endif

@@ -212,6 +212,11 @@ static inline vi vi_or(vi a, vi b)
     return _mm512_or_si512(a, b);
 }
 
+static inline vi vi_xor(vi a, vi b)
+{
+    return _mm512_xor_si512(a, b);
+}
+
 #define vi_shift_left(a, bits) _mm512_slli_epi32(a, bits)
 #define vi_shift_right(a, bits) _mm512_srai_epi32(a, bits)
 
@@ -276,6 +281,11 @@ static inline double vd_reduce_add(vd s)
 static inline vf vf_load_f16(const void *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+static inline vf vf_from_half(vi a)
+{
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a));
 }
 
 #endif

@@ -288,6 +288,11 @@ static inline vi vi_or(vi a, vi b)
     return ALL2(vi, vorrq_s32, a, b);
 }
 
+static inline vi vi_xor(vi a, vi b)
+{
+    return ALL2(vi, veorq_s32, a, b);
+}
+
 /* The shifts need constants, which a function's argument is not. */
 #define vi_shift_left(a, bits)                                                           \
     ((vi){{vshlq_n_s32((a).v[0], bits), vshlq_n_s32((a).v[1], bits),                     \
@@ -349,6 +354,16 @@ static inline vf vf_load_f16(const void *p)
     float16x8_t high = vreinterpretq_f16_u8(vld1q_u8(bytes + 16));
     return (vf){{vcvt_f32_f16(vget_low_f16(low)), vcvt_high_f32_f16(low),
                  vcvt_f32_f16(vget_low_f16(high)), vcvt_high_f32_f16(high)}};
+}
+
+static inline float32x4_t quarter_from_half(int32x4_t a)
+{
+    return vcvt_f32_f16(vreinterpret_f16_s16(vmovn_s32(a)));
+}
+
+static inline vf vf_from_half(vi a)
+{
+    return ALL1(vf, quarter_from_half, a);
 }
 
 #endif

@@ -252,6 +252,12 @@ static inline vi vi_or(vi a, vi b)
     return a;
 }
 
+static inline vi vi_xor(vi a, vi b)
+{
+    EACH_LANE a.v[j] ^= b.v[j];
+    return a;
+}
+
 #define vi_shift_left(a, bits) vi_shift_left_by(a, bits)
 static inline vi vi_shift_left_by(vi a, int bits)
 {
@@ -361,6 +367,14 @@ static inline vf vf_load_f16(const void *p)
     memcpy(h, p, sizeof h);
     vf r;
     EACH_LANE r.v[j] = half_to_float(h[j]);
+    return r;
+}
+
+/* The half in the low 16 bits of each lane. */
+static inline vf vf_from_half(vi a)
+{
+    vf r;
+    EACH_LANE r.v[j] = half_to_float((uint16_t)a.v[j]);
     return r;
 }
 

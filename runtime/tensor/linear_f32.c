@@ -19,11 +19,41 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Decodes rows [column, column + n) of the weight, inputs k .. k + kc, into a panel. */
+/* k of one pass through weights that are decoded on the way: their panel stays in the
+ * first cache level. A multiple of every block format's length. */
+#define DECODED_KC 256
+
+/* The kernel that decodes stored rows into a panel; NULL: there is none for the type. */
+static pare_panel_fn *panel_kernel(const struct pare_kernels *kernels,
+                                   enum pare_dtype type)
+{
+    switch (type) {
+    case PARE_F16: return kernels->panel_f16;
+    case PARE_BF16: return kernels->panel_bf16;
+    case PARE_Q8_0: return kernels->panel_q8_0;
+    case PARE_Q4_0: return kernels->panel_q4_0;
+    case PARE_Q4_1: return kernels->panel_q4_1;
+    default: return NULL;
+    }
+}
+
+/* Decodes rows [column, column + n) of the weight, inputs k .. k + kc, into a panel;
+ * `rows` is scratch for types without a kernel. */
 static void decode_panel(const struct pare_linear_run *run,
                          const struct pare_weight *weight, size_t nr, float *panel,
                          float *rows, size_t column, size_t n, size_t k, size_t kc)
 {
+    const struct pare_dtype_info *info = pare_dtype_info(weight->type);
+    const size_t stride = weight->K / info->block * info->block_bytes;
+    const unsigned char *from = (const unsigned char *)weight->data + column * stride +
+                                k / info->block * info->block_bytes;
+    pare_panel_fn *decode = panel_kernel(run->kernels, weight->type);
+    if (decode) {
+        if (n < nr)
+            memset(panel, 0, kc * nr * sizeof *panel);
+        decode(panel, nr, from, stride, n, kc);
+        return;
+    }
     for (size_t j = 0; j < n; j++)
         pare_linear_decode(run->kernels, weight, column + j, k, rows + j * kc, kc);
     pare_pack_panel(run->kernels, panel, nr, pare_transposed(rows, kc), 0, kc, 0, n);
@@ -50,7 +80,7 @@ static const float *panel_at(const struct pare_linear_run *run, int part, float 
 static size_t own_floats(const struct pare_linear_run *run, int part)
 {
     const struct pare_cut *cut = &run->cuts[part];
-    size_t kc = smaller(PARE_KC, cut->K);
+    size_t kc = smaller(run->kc, cut->K);
     size_t floats =
         cut->block_rows * cut->group_columns + (cut->share_a ? 0 : cut->block_rows * kc);
     if (!run->packed[part])
@@ -65,9 +95,9 @@ static void run_task(const struct pare_linear_run *run, float *own, size_t numbe
     struct pare_cut_task task = pare_cut_task(cut, number);
     size_t ldc = cut->group_columns, K = cut->K;
     float *sums = own, *tiles = sums + cut->block_rows * ldc;
-    float *space = cut->share_a ? tiles : tiles + cut->block_rows * smaller(PARE_KC, K);
-    for (size_t k = 0; k < K; k += PARE_KC) {
-        size_t kc = smaller(PARE_KC, K - k);
+    float *space = cut->share_a ? tiles : tiles + cut->block_rows * smaller(run->kc, K);
+    for (size_t k = 0; k < K; k += run->kc) {
+        size_t kc = smaller(run->kc, K - k);
         const float *a = (const float *)run->a + cut->M * k + task.row * kc;
         if (!cut->share_a) {
             pare_pack_tiles(run->kernels, tiles, cut, pare_rows(run->X, K), task.tile,
@@ -108,8 +138,8 @@ static void pack_rows(void *context, size_t begin, size_t end)
     const struct pare_linear_run *run = context;
     const struct pare_cut *cut = &run->cuts[0];
     size_t row = pare_cut_row(cut, begin);
-    for (size_t k = 0; k < cut->K; k += PARE_KC) {
-        size_t kc = smaller(PARE_KC, cut->K - k);
+    for (size_t k = 0; k < cut->K; k += run->kc) {
+        size_t kc = smaller(run->kc, cut->K - k);
         pare_pack_tiles(run->kernels, (float *)run->a + cut->M * k + row * kc, cut,
                         pare_rows(run->X, cut->K), begin, end, k, kc);
     }
@@ -163,9 +193,10 @@ enum pare_status pare_linear_run_f32(struct pare_linear_run *run,
     const struct pare_gemm_f32 *gemm = &run->kernels->gemm_f32;
     int packed;
     PARE_TRY(find_panels(run, &packed, scratch, err));
+    run->kc = packed || run->linear->live ? PARE_KC : DECODED_KC;
     pare_linear_cut(run, (size_t)gemm->mr, (size_t)gemm->nr,
                     packed ? PARE_LINEAR_ROWS : PARE_LINEAR_ROWS_DECODED,
-                    smaller(PARE_KC, run->linear->K) * (size_t)gemm->nr * sizeof(float));
+                    smaller(run->kc, run->linear->K) * (size_t)gemm->nr * sizeof(float));
     size_t floats = 0;
     for (int i = 0; i < run->n_parts; i++) {
         size_t need = own_floats(run, i);

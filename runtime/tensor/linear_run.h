@@ -26,6 +26,7 @@ struct pare_linear_run {
                                                run; NULL: each task makes its own */
     struct pare_cut cuts[PARE_LINEAR_PARTS];
     size_t first_task[PARE_LINEAR_PARTS + 1]; /* of each part; the last one: all */
+    size_t kc;                                /* float: k of one pass */
     void *a;                                  /* packed activations, when shared */
     unsigned char *own;                       /* scratch, own_bytes a worker */
     size_t own_bytes;

@@ -1,7 +1,7 @@
-/* bench_gemm [TIER [THREADS]]: matrix products and linear layers as a share of the peak
- * of the arithmetic units, which is measured in the same run, before and after each
- * figure. The best of several repetitions counts: other work on the machine only slows
- * down.
+/* bench_gemm [TIER [THREADS [PART [ROWS]]]]: matrix products and linear layers as a share
+ * of the peak of the arithmetic units, which is measured in the same run, before and
+ * after each figure, of PART (i8, f32, q, att, gemm, bf16; all) with up to ROWS rows. The
+ * best of several repetitions counts: other work on the machine only slows down.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,7 +221,7 @@ static void make_linear(struct pare_linear *linear, enum pare_dtype type, int pa
          &err);
 }
 
-static void bench_stack(enum pare_dtype type, struct pare_arena *scratch)
+static void bench_stack(enum pare_dtype type, size_t most, struct pare_arena *scratch)
 {
     static const size_t rows[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 2048};
     static struct stack stack;
@@ -236,7 +236,7 @@ static void bench_stack(enum pare_dtype type, struct pare_arena *scratch)
     stack.x = floats(&arena, 2048 * 768, 1e-3f);
     stack.y = floats(&arena, 2048 * 3072, 1e-3f);
     stack.z = floats(&arena, 2048 * 768, 1e-3f);
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0] && rows[i] <= most; i++) {
         stack.M = rows[i];
         char name[64];
         snprintf(name, sizeof name, "24 linears of DistilBERT, %s, %zu rows",
@@ -255,21 +255,21 @@ int main(int argc, char **argv)
     must(pare_cpu_select(argc > 1 ? argv[1] : NULL, &err), &err);
     pare_set_threads(argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1);
     const char *only = argc > 3 ? argv[3] : "";
+    const size_t most = argc > 4 ? strtoul(argv[4], NULL, 10) : SIZE_MAX;
     peak_select(pare_kernels()->tier);
     printf("tier %s, %d threads, peak of one: %.0f GFLOP/s, %.0f GOP/s INT8\n",
            pare_kernels()->tier, pare_threads(), peak_f32() * 1e-9, peak_int8() * 1e-9);
     struct pare_arena scratch = {0};
     must(pare_arena_reserve(&scratch, (size_t)64 << 20, &err), &err);
     if (!*only || strstr(only, "i8"))
-        bench_stack(PARE_I8, &scratch);
+        bench_stack(PARE_I8, most, &scratch);
     if (!*only || strstr(only, "f32"))
-        bench_stack(PARE_F32, &scratch);
-    if (!*only || strstr(only, "q"))
-        bench_stack(PARE_Q8_0, &scratch);
-    if (!*only || strstr(only, "q"))
-        bench_stack(PARE_Q4_0, &scratch);
-    if (!*only || strstr(only, "q"))
-        bench_stack(PARE_F16, &scratch);
+        bench_stack(PARE_F32, most, &scratch);
+    static const enum pare_dtype decoded[] = {PARE_Q8_0, PARE_Q4_0, PARE_Q4_1,
+                                              PARE_F16,  PARE_BF16, PARE_Q4_K};
+    for (int i = 0; i < 6; i++)
+        if (!*only || strstr(only, "q"))
+            bench_stack(decoded[i], most, &scratch);
     if (!*only || strstr(only, "att"))
         bench_attention();
     if (!*only || strstr(only, "gemm"))

@@ -97,7 +97,12 @@ const char *case_name(int function)
                                        "round_affine",
                                        "deviate",
                                        "deviate_power",
-                                       "rank_one"};
+                                       "rank_one",
+                                       "panel_f16",
+                                       "panel_bf16",
+                                       "panel_q8_0",
+                                       "panel_q4_0",
+                                       "panel_q4_1"};
     if (function < CASE_ACTIVATE_BACKWARD)
         return acts[function];
     if (function < CASE_ADD)
@@ -151,11 +156,13 @@ static void case_decode(const struct pare_kernels *k, int function, size_t n, fl
     guarded_free(x);
 }
 
+/* Heights of tiles and panels. */
+static const size_t rows_of[] = {1, 3, 4, 5, 6, 8, 11, 13, 14, 16, 17, 32};
+
 /* n words of a few rows, which lie a little apart; heights and widths as the GEMM's. */
 static void case_pack(const struct pare_kernels *k, int function, size_t n,
                       struct case_output *out, uint64_t *seed)
 {
-    static const size_t rows_of[] = {1, 3, 4, 5, 6, 8, 11, 13, 14, 16, 17, 32};
     size_t rows = rows_of[n % 12], width = rows + n % 3;
     size_t stride = function == CASE_PACK ? 4 * n + n % 5 : 4 * rows + n % 5;
     size_t lines = function == CASE_PACK ? rows : n;
@@ -166,6 +173,26 @@ static void case_pack(const struct pare_kernels *k, int function, size_t n,
     else
         k->pack_copy(y.data, width, x.data, stride, rows, n);
     case_put(out, y.data, n ? ((n - 1) * width + rows) * 4 : 0);
+    guarded_free(x);
+    guarded_free(y);
+}
+
+/* The stored rows lie a byte or two apart. */
+static void case_panel(const struct pare_kernels *k, int function, size_t n,
+                       struct case_output *out, uint64_t *seed)
+{
+    pare_panel_fn *const panels[] = {k->panel_f16, k->panel_bf16, k->panel_q8_0,
+                                     k->panel_q4_0, k->panel_q4_1};
+    static const size_t blocks[][2] = {{1, 2}, {1, 2}, {32, 34}, {32, 18}, {32, 20}};
+    const size_t *block = blocks[function - CASE_PANEL_F16];
+    const size_t rows = rows_of[n % 12], width = rows + n % 3;
+    n = n / block[0] * block[0];
+    const size_t bytes = n / block[0] * block[1], stride = bytes + rows % 3;
+    const size_t floats = n ? (n - 1) * width + rows : 0;
+    struct guarded x = case_bytes(seed, n ? (rows - 1) * stride + bytes : 0);
+    struct guarded y = guarded_new(floats * sizeof(float));
+    panels[function - CASE_PANEL_F16](y.data, width, x.data, stride, rows, n);
+    case_put_floats(out, y.data, floats);
     guarded_free(x);
     guarded_free(y);
 }
@@ -341,6 +368,11 @@ void case_run(const struct pare_kernels *k, int function, size_t n, enum case_ki
         break;
     case CASE_DEVIATE_POWER: k->deviate_power(w, x, z, a, 2.4f, n); break;
     case CASE_RANK_ONE: case_rank_one(k, n, x, out, &seed); break;
+    case CASE_PANEL_F16:
+    case CASE_PANEL_BF16:
+    case CASE_PANEL_Q8_0:
+    case CASE_PANEL_Q4_0:
+    case CASE_PANEL_Q4_1: case_panel(k, function, n, out, &seed); break;
     default:
         if (function < CASE_ACTIVATE_BACKWARD)
             k->activate((enum pare_activation)function, y, x, n);

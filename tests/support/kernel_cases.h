@@ -69,6 +69,11 @@ enum case_function {
     CASE_DEVIATE,
     CASE_DEVIATE_POWER,
     CASE_RANK_ONE,
+    CASE_PANEL_F16,
+    CASE_PANEL_BF16,
+    CASE_PANEL_Q8_0,
+    CASE_PANEL_Q4_0,
+    CASE_PANEL_Q4_1,
     CASE_FUNCTIONS
 };
 
