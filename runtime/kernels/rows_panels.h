@@ -87,8 +87,12 @@ ALWAYS_INLINE void blocks_to_panel(const struct block_form form, float *out, siz
                                    const unsigned char *in, size_t stride, size_t rows,
                                    size_t blocks)
 {
-    unsigned char halves[2][SPAN][2 * LANES] = {{{0}}};
-    int32_t words[8 * LANES] = {0};
+    unsigned char halves[2][SPAN][2 * LANES];
+    int32_t words[8 * LANES];
+    if (rows < LANES) { /* lanes without a row hold something as well */
+        memset(halves, 0, sizeof halves);
+        memset(words, 0, sizeof words);
+    }
     for (size_t begin = 0; begin < blocks; begin += SPAN) {
         const size_t some = blocks - begin < SPAN ? blocks - begin : SPAN;
         const unsigned char *block = in + begin * form.bytes;
@@ -97,7 +101,7 @@ ALWAYS_INLINE void blocks_to_panel(const struct block_form form, float *out, siz
         for (size_t b = 0; b < some; b++, block += form.bytes, out += 32 * width) {
             ROWS_PACK(words, LANES, block + 2 * form.halves, stride, rows, form.words);
             form.put(out, width, rows, words, vf_load_f16(halves[0][b]),
-                     vf_load_f16(halves[1][b]));
+                     vf_load_f16(halves[form.halves - 1][b]));
         }
     }
 }
@@ -166,7 +170,9 @@ ALWAYS_INLINE void halves_to_panel(half_fn *low, half_fn *high, float *out, size
                                    const unsigned char *in, size_t stride, size_t k,
                                    size_t n)
 {
-    int32_t words[PAIRS * LANES] = {0};
+    int32_t words[PAIRS * LANES];
+    if (k < LANES)
+        memset(words, 0, sizeof words);
     const size_t pairs = n / 2;
     for (size_t begin = 0; begin < pairs; begin += PAIRS) {
         const size_t some = pairs - begin < PAIRS ? pairs - begin : PAIRS;
