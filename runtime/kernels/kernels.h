@@ -240,6 +240,11 @@ struct pare_kernels {
      * out[k * width + i] = value k of row i. Columns between `rows` and `width` are not
      * touched. */
     pare_panel_fn *panel_f16, *panel_bf16, *panel_q8_0, *panel_q4_0, *panel_q4_1;
+    /* n codes, a multiple of 4, of each row, one in a byte, as scale[i] (q - zero) -
+     * offset[i] of row i; both products are exact in float. */
+    void (*panel_codes)(float *out, size_t width, const uint8_t *codes, size_t stride,
+                        size_t rows, size_t n, const float *scale, int zero,
+                        const float *offset);
 };
 
 /* The table in use. Chosen once: what pare_cpu_select asked for, else the environment

@@ -656,4 +656,5 @@ const struct pare_kernels ROWS_TABLE = {
     .panel_q8_0 = panel_q8_0,
     .panel_q4_0 = panel_q4_0,
     .panel_q4_1 = panel_q4_1,
+    .panel_codes = panel_codes,
 };

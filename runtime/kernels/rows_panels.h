@@ -138,6 +138,50 @@ static void panel_q4_1(float *out, size_t width, const void *in, size_t stride,
                     n);
 }
 
+/* --- Codes in bytes, each row with a scale and an offset --- */
+
+/* Byte `byte` of each word. */
+#define PLAIN_CODE(byte)                                                                 \
+    vf_sub(vf_mul(s, vi_to_float(vi_sub(                                                 \
+                         vi_and(vi_shift_right(v, 8 * (byte)), vi_set(255)), z))),       \
+           o)
+
+/* At most LANES rows. */
+ALWAYS_INLINE void codes_to_panel(float *out, size_t width, const uint8_t *codes,
+                                  size_t stride, size_t k, size_t n, const float *scale,
+                                  int zero, const float *offset)
+{
+    const vf s = vf_load_n(scale, k), o = vf_load_n(offset, k);
+    const vi z = vi_set(zero);
+    int32_t words[8 * LANES];
+    if (k < LANES)
+        memset(words, 0, sizeof words);
+    for (size_t begin = 0; begin < n / 4; begin += 8) {
+        const size_t some = n / 4 - begin < 8 ? n / 4 - begin : 8;
+        ROWS_PACK(words, LANES, codes + 4 * begin, stride, k, some);
+        for (size_t w = 0; w < some; w++, out += 4 * width) {
+            const vi v = vi_load_n(words + LANES * w, LANES);
+            PUT_VALUE(0, PLAIN_CODE(0));
+            PUT_VALUE(1, PLAIN_CODE(1));
+            PUT_VALUE(2, PLAIN_CODE(2));
+            PUT_VALUE(3, PLAIN_CODE(3));
+        }
+    }
+}
+
+static void panel_codes(float *out, size_t width, const uint8_t *codes, size_t stride,
+                        size_t rows, size_t n, const float *scale, int zero,
+                        const float *offset)
+{
+    size_t i = 0;
+    for (; i + LANES <= rows; i += LANES)
+        codes_to_panel(out + i, width, codes + i * stride, stride, LANES, n, scale + i,
+                       zero, offset + i);
+    if (i < rows)
+        codes_to_panel(out + i, width, codes + i * stride, stride, rows - i, n, scale + i,
+                       zero, offset + i);
+}
+
 /* --- Numbers of 16 bits: two in a word --- */
 
 #define PAIRS 16 /* words at a time */

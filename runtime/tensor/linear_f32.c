@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "runtime/base/parallel.h"
+#include "runtime/tensor/decode_panel.h"
 #include "runtime/tensor/linear_run.h"
 
 /* Fewer activations than this are packed by the calling thread. */
@@ -23,42 +24,6 @@ static size_t smaller(size_t a, size_t b)
  * first cache level. A multiple of every block format's length. */
 #define DECODED_KC 256
 
-/* The kernel that decodes stored rows into a panel; NULL: there is none for the type. */
-static pare_panel_fn *panel_kernel(const struct pare_kernels *kernels,
-                                   enum pare_dtype type)
-{
-    switch (type) {
-    case PARE_F16: return kernels->panel_f16;
-    case PARE_BF16: return kernels->panel_bf16;
-    case PARE_Q8_0: return kernels->panel_q8_0;
-    case PARE_Q4_0: return kernels->panel_q4_0;
-    case PARE_Q4_1: return kernels->panel_q4_1;
-    default: return NULL;
-    }
-}
-
-/* Decodes rows [column, column + n) of the weight, inputs k .. k + kc, into a panel;
- * `rows` is scratch for types without a kernel. */
-static void decode_panel(const struct pare_linear_run *run,
-                         const struct pare_weight *weight, size_t nr, float *panel,
-                         float *rows, size_t column, size_t n, size_t k, size_t kc)
-{
-    const struct pare_dtype_info *info = pare_dtype_info(weight->type);
-    const size_t stride = weight->K / info->block * info->block_bytes;
-    const unsigned char *from = (const unsigned char *)weight->data + column * stride +
-                                k / info->block * info->block_bytes;
-    pare_panel_fn *decode = panel_kernel(run->kernels, weight->type);
-    if (decode) {
-        if (n < nr)
-            memset(panel, 0, kc * nr * sizeof *panel);
-        decode(panel, nr, from, stride, n, kc);
-        return;
-    }
-    for (size_t j = 0; j < n; j++)
-        pare_linear_decode(run->kernels, weight, column + j, k, rows + j * kc, kc);
-    pare_pack_panel(run->kernels, panel, nr, pare_transposed(rows, kc), 0, kc, 0, n);
-}
-
 /* The panel [kc][nr] for inputs k .. k + kc: packed at load, or made in `space`. */
 static const float *panel_at(const struct pare_linear_run *run, int part, float *space,
                              size_t panel, size_t k, size_t kc)
@@ -69,14 +34,14 @@ static const float *panel_at(const struct pare_linear_run *run, int part, float 
     if (run->packed[part])
         return run->packed[part] + column * weight->K + k * nr;
     if (weight->type != PARE_F32)
-        decode_panel(run, weight, nr, space, space + kc * nr, column, n, k, kc);
+        pare_decode_panel(run->kernels, weight, nr, space, column, n, k, kc);
     else
         pare_pack_panel(run->kernels, space, nr, pare_transposed(weight->data, weight->K),
                         k, kc, column, n);
     return space;
 }
 
-/* What a worker needs: sums [block_rows][columns], packed tiles, a panel and its rows. */
+/* What a worker needs: sums [block_rows][columns], packed tiles, a panel. */
 static size_t own_floats(const struct pare_linear_run *run, int part)
 {
     const struct pare_cut *cut = &run->cuts[part];
@@ -84,7 +49,7 @@ static size_t own_floats(const struct pare_linear_run *run, int part)
     size_t floats =
         cut->block_rows * cut->group_columns + (cut->share_a ? 0 : cut->block_rows * kc);
     if (!run->packed[part])
-        floats += 2 * kc * cut->nr;
+        floats += kc * cut->nr;
     return floats;
 }
 

@@ -41,12 +41,17 @@ struct plane {
 
 static void read_plane(const struct plane *plane, const uint8_t *from, uint8_t *codes)
 {
-    const int mask = (1 << plane->bits) - 1, n = 8 / plane->bits;
+    const int n = 8 / plane->bits;
+    const uint64_t mask = ((1u << plane->bits) - 1) * UINT64_C(0x0101010101010101);
     for (int k = 0; k < PARE_SUPERBLOCK; k += plane->width * n, from += plane->width)
         for (int i = 0; i < n; i++)
-            for (int l = 0; l < plane->width; l++)
-                codes[k + i * plane->width + l] |=
-                    (uint8_t)((from[l] >> (i * plane->bits) & mask) << plane->at);
+            for (int l = 0; l < plane->width; l += 8) { /* bytes of a word */
+                uint64_t word, eight;
+                memcpy(&word, from + l, sizeof word);
+                memcpy(&eight, codes + k + i * plane->width + l, sizeof eight);
+                eight |= (word >> (i * plane->bits) & mask) << plane->at;
+                memcpy(codes + k + i * plane->width + l, &eight, sizeof eight);
+            }
 }
 
 static void write_plane(const struct plane *plane, const uint8_t *codes, uint8_t *to)

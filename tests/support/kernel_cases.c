@@ -102,7 +102,8 @@ const char *case_name(int function)
                                        "panel_bf16",
                                        "panel_q8_0",
                                        "panel_q4_0",
-                                       "panel_q4_1"};
+                                       "panel_q4_1",
+                                       "panel_codes"};
     if (function < CASE_ACTIVATE_BACKWARD)
         return acts[function];
     if (function < CASE_ADD)
@@ -183,7 +184,8 @@ static void case_panel(const struct pare_kernels *k, int function, size_t n,
 {
     pare_panel_fn *const panels[] = {k->panel_f16, k->panel_bf16, k->panel_q8_0,
                                      k->panel_q4_0, k->panel_q4_1};
-    static const size_t blocks[][2] = {{1, 2}, {1, 2}, {32, 34}, {32, 18}, {32, 20}};
+    static const size_t blocks[][2] = {{1, 2},   {1, 2},   {32, 34},
+                                       {32, 18}, {32, 20}, {4, 4}};
     const size_t *block = blocks[function - CASE_PANEL_F16];
     const size_t rows = rows_of[n % 12], width = rows + n % 3;
     n = n / block[0] * block[0];
@@ -191,8 +193,14 @@ static void case_panel(const struct pare_kernels *k, int function, size_t n,
     const size_t floats = n ? (n - 1) * width + rows : 0;
     struct guarded x = case_bytes(seed, n ? (rows - 1) * stride + bytes : 0);
     struct guarded y = guarded_new(floats * sizeof(float));
-    panels[function - CASE_PANEL_F16](y.data, width, x.data, stride, rows, n);
+    struct guarded s = case_floats(seed, 2 * rows, CASE_PLAIN);
+    if (function == CASE_PANEL_CODES)
+        k->panel_codes(y.data, width, x.data, stride, rows, n, s.data, 32,
+                       (const float *)s.data + rows);
+    else
+        panels[function - CASE_PANEL_F16](y.data, width, x.data, stride, rows, n);
     case_put_floats(out, y.data, floats);
+    guarded_free(s);
     guarded_free(x);
     guarded_free(y);
 }
@@ -372,7 +380,8 @@ void case_run(const struct pare_kernels *k, int function, size_t n, enum case_ki
     case CASE_PANEL_BF16:
     case CASE_PANEL_Q8_0:
     case CASE_PANEL_Q4_0:
-    case CASE_PANEL_Q4_1: case_panel(k, function, n, out, &seed); break;
+    case CASE_PANEL_Q4_1:
+    case CASE_PANEL_CODES: case_panel(k, function, n, out, &seed); break;
     default:
         if (function < CASE_ACTIVATE_BACKWARD)
             k->activate((enum pare_activation)function, y, x, n);

@@ -74,6 +74,7 @@ enum case_function {
     CASE_PANEL_Q8_0,
     CASE_PANEL_Q4_0,
     CASE_PANEL_Q4_1,
+    CASE_PANEL_CODES,
     CASE_FUNCTIONS
 };
 

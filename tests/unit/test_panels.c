@@ -1,6 +1,7 @@
 /* Panels of stored rows: the values of decode_ of the same type, transposed. */
 #include <criterion/criterion.h>
 
+#include "runtime/tensor/decode_panel.h"
 #include "tests/support/kernel_cases.h"
 
 typedef void decode_fn(float *y, const void *x, size_t n);
@@ -98,4 +99,77 @@ Test(panels, every_half_is_the_same_number_in_either_half_of_a_word)
                           "%s %s: %zx", pare_cpu_tier(tier), forms[f].name, i);
         }
     }
+}
+
+Test(panels, of_codes_hold_scale_times_code_less_offset)
+{
+    enum { ROWS = 37, COUNT = 76, STRIDE = 90 };
+    uint64_t seed = 11;
+    struct guarded codes = case_bytes(&seed, (ROWS - 1) * STRIDE + COUNT);
+    struct guarded scale = case_floats(&seed, ROWS, CASE_PLAIN);
+    struct guarded offset = case_floats(&seed, ROWS, CASE_PLAIN);
+    const uint8_t *q = codes.data;
+    const float *s = scale.data, *o = offset.data;
+    static float panel[COUNT * (ROWS + 1)];
+    for (int tier = 0; pare_cpu_tier(tier); tier++)
+        for (size_t rows = 1; rows <= ROWS; rows++) {
+            const size_t width = rows + 1;
+            const int zero = (int)rows % 33;
+            memset(panel, 0, sizeof panel);
+            /* the last rows, so that what lies behind them is out of bounds */
+            const size_t first = ROWS - rows;
+            pare_kernels_of(pare_cpu_tier(tier))
+                ->panel_codes(panel, width, q + first * STRIDE, STRIDE, rows, COUNT,
+                              s + first, zero, o + first);
+            for (size_t i = 0; i <= rows; i++)
+                for (size_t k = 0; k < COUNT; k++) {
+                    float expected = 0;
+                    if (i < rows) {
+                        const float product =
+                            s[first + i] * (float)(q[(first + i) * STRIDE + k] - zero);
+                        expected = product - o[first + i];
+                    }
+                    cr_assert_eq(panel[k * width + i], expected, "%s: row %zu of %zu",
+                                 pare_cpu_tier(tier), i, rows);
+                }
+        }
+    guarded_free(codes);
+    guarded_free(scale);
+    guarded_free(offset);
+}
+
+Test(panels, of_a_weight_are_its_rows)
+{
+    static const enum pare_dtype types[] = {PARE_F16,  PARE_BF16, PARE_Q8_0,  PARE_Q4_0,
+                                            PARE_Q4_1, PARE_Q2_K, PARE_Q3_K,  PARE_Q4_K,
+                                            PARE_Q5_K, PARE_Q6_K, PARE_TQ1_0, PARE_TQ2_0};
+    enum { N = 41, K = 768, AT = 256, KC = 512 };
+    static float panel[KC * 64], row[K];
+    for (int tier = 0; pare_cpu_tier(tier); tier++)
+        for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+            const struct pare_dtype_info *info = pare_dtype_info(types[t]);
+            const struct pare_kernels *k = pare_kernels_of(pare_cpu_tier(tier));
+            const size_t nr = (size_t)k->gemm_f32.nr;
+            uint64_t seed = t;
+            struct guarded data =
+                case_bytes(&seed, N * K / info->block * info->block_bytes);
+            const struct pare_weight weight = {
+                .type = types[t], .N = N, .K = K, .data = data.data};
+            for (size_t column = 0; column < N; column += nr) {
+                const size_t n = N - column < nr ? N - column : nr;
+                memset(panel, 0xff, sizeof panel);
+                pare_decode_panel(k, &weight, nr, panel, column, n, AT, KC);
+                for (size_t j = 0; j < nr; j++) {
+                    memset(row, 0, sizeof row);
+                    if (j < n)
+                        pare_weight_row(&weight, column + j, row);
+                    for (size_t i = 0; i < KC; i++)
+                        cr_assert(same(panel[i * nr + j], row[AT + i]),
+                                  "%s %s: value %zu of row %zu is %g, expected %g",
+                                  k->tier, info->name, AT + i, column + j,
+                                  (double)panel[i * nr + j], (double)row[AT + i]);
+                }
+            }
+            guarded_free(data);
+        }
 }
