@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
-"""The published GPTQ (github.com/IST-DASLab/gptq) on a layer that bench_solver --dump wrote,
-for the comparison in docs/RESULTS.md: its weighted relative error and its best time.
+"""The published GPTQ and SparseGPT (github.com/IST-DASLab/gptq and sparsegpt) on a layer that
+bench_solver --dump wrote, for the comparison in docs/RESULTS.md: their weighted relative
+errors and best times.
 
-Development only (needs torch). CHECKOUT is a folder with that repository's gptq.py and
-quant.py, which are used as they are; one thread unless told.
+Development only (needs torch). CHECKOUT is a folder with the one repository's gptq.py and
+quant.py, or the other's sparsegpt.py and quant.py, which are used as they are; one thread
+unless told.
 
     bench_solver 768x3072 --dump LAYER gptq_g128
-    gptq_reference.py CHECKOUT LAYER 768x3072 gptq_g128 gptq_perchannel_actorder
+    gptq_reference.py GPTQ LAYER 768x3072 gptq_g128 gptq_perchannel_actorder
+    gptq_reference.py SPARSEGPT LAYER 768x3072 sparsegpt_50 sparsegpt_2:4
 """
 import argparse
 import contextlib
 import io
+import os
 import sys
 import time
 import types
@@ -26,9 +30,21 @@ def load_reference(folder):
     sys.modules["transformers"] = stub
     torch.cuda.synchronize = torch.cuda.empty_cache = lambda *_: None
     sys.path.insert(0, folder)
-    import gptq
     import quant
+    if os.path.exists(folder + "/sparsegpt.py"):
+        import sparsegpt
+        return sparsegpt.SparseGPT, None
+    import gptq
     return gptq.GPTQ, quant.Quantizer
+
+
+def solve(work, name):
+    if name.startswith("sparsegpt_"):
+        n_of_m = name.endswith("2:4")
+        work.fasterprune(0 if n_of_m else 0.5, 2 if n_of_m else 0, 4 if n_of_m else 0)
+    else:
+        work.fasterquant(groupsize=128 if "g128" in name else -1,
+                         actorder="actorder" in name, static_groups="static" in name)
 
 
 def main():
@@ -53,13 +69,13 @@ def main():
             linear = torch.nn.Linear(k, n, bias=False)
             linear.weight.data = weights.clone()
             work = solver(linear)
-            work.quantizer = quantizer()
-            work.quantizer.configure(4, perchannel=True, sym="sym" in name)
+            if quantizer:
+                work.quantizer = quantizer()
+                work.quantizer.configure(4, perchannel=True, sym="sym" in name)
             work.H = moments.clone()
             with contextlib.redirect_stdout(io.StringIO()):
                 start = clock()
-                work.fasterquant(groupsize=128 if "g128" in name else -1,
-                                 actorder="actorder" in name, static_groups="static" in name)
+                solve(work, name)
                 best = min(best, clock() - start)
         error = linear.weight.data.double() - wide
         relative = ((error @ exact) * error).sum() / ((wide @ exact) * wide).sum()
