@@ -54,7 +54,7 @@ static void add_slot(const struct quantize_work *w, const struct pare_walk_site 
     const uint64_t H = pare_gram_bytes(site->K);
     const uint64_t correcting = both * PARE_CROSS_COLUMNS * K * sizeof(float);
     const uint64_t solving = factor + correcting + rows * K * (both ? 21 : 13) + packed +
-                             2 * K * UNIT * sizeof(float);
+                             3 * K * UNIT * sizeof(float);
     if (w->saving.bands && !quantize_compares(w))
         pass->solver = larger(pass->solver, larger(H + factor + packed, solving));
     else /* H of all sites is part of the moments */

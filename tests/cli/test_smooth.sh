@@ -152,6 +152,7 @@ check 2 "--solver rtn has no use for --calibration" \
     quantize -s int8 --solver rtn --smooth off -o x.gguf
 check 0 "of it the survey of inputs, before the rest: " quantize -s int8 --smooth auto --plan
 absent x.gguf
-check 2 "there are none" quantize -s int4 --activations static -o x.gguf
+check 2 "there are none" quantize -s int4 --activations static -o x.gguf --progress lines
+grep -q "calibrate" .out && fail "no int8 matrix: after the walk"
 absent x.gguf
 finish
