@@ -32,7 +32,7 @@ struct pare_gptq_options {
     int passes;     /* that improve the codes (improve.h) */
 };
 
-#define PARE_GPTQ_PASSES 3
+#define PARE_GPTQ_PASSES 1
 
 /* What measured best (docs/RESULTS.md): PARE_GPTQ_PASSES; grids on the way, in
  * PARE_ORDER_GROUPS, for up to 3 bits and in super-blocks; else early grids, in
