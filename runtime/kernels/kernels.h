@@ -122,6 +122,14 @@ struct pare_gemm_bf16 {
 typedef void pare_panel_fn(float *out, size_t width, const void *in, size_t stride,
                            size_t rows, size_t n);
 
+/* A sum of weights in -2^22 .. 2^22 - 1 as two numbers of 16 bits, 128 high + low: CPUs
+ * that multiply such pairs in one step take two for a product of 32 bits. */
+static inline int32_t pare_split_sum(int32_t sum)
+{
+    const int32_t low = sum & 127, high = (sum - low) / 128;
+    return (int32_t)((uint32_t)high << 16 | (uint32_t)low);
+}
+
 struct pare_kernels {
     /* "scalar", "avx2", "avx512", "amx", "neon", "neondot", "neoni8mm" */
     const char *tier;
@@ -211,8 +219,9 @@ struct pare_kernels {
     /* C[i][j] -= a[i] b[j] in one rounding, for m rows of n, which begin ldc apart */
     void (*rank_one)(float *C, size_t ldc, const float *a, const float *b, size_t m,
                      size_t n);
-    /* y[j] = (float)(acc[j] - zero * weight_sum[j]) * (scale * weight_scale[j]) +
-     * bias[j], product and sum in one rounding (bias may be NULL: just the product) */
+    /* y[j] = (float)(acc[j] - zero * sum[j]) * (scale * weight_scale[j]) +
+     * bias[j], product and sum in one rounding (bias may be NULL: just the product);
+     * weight_sum[j] is pare_split_sum(sum[j]), zero -128 .. 255 */
     void (*dequantize_acc)(float *y, const int32_t *acc, int32_t zero, float scale,
                            const int32_t *weight_sum, const float *weight_scale,
                            const float *bias, size_t n);

@@ -518,11 +518,11 @@ static void dequantize_acc(float *y, const int32_t *acc, int32_t zero, float sca
                            const int32_t *weight_sum, const float *weight_scale,
                            const float *bias, size_t n)
 {
-    vi vzero = vi_set(zero);
+    vi vzero = vi_set((int32_t)((uint32_t)zero << 23 | ((uint32_t)zero & 0xffff)));
     vf vscale = vf_set(scale_x);
 #define PRODUCT(i)                                                                       \
-    vi_to_float(                                                                         \
-        vi_sub(vi_load_n(acc + (i), k), vi_mul(vzero, vi_load_n(weight_sum + (i), k))))
+    vi_to_float(vi_sub(vi_load_n(acc + (i), k),                                          \
+                       vi_sum_pairs(vzero, vi_load_n(weight_sum + (i), k))))
     if (bias)
         EACH_VECTOR(
             n, PUT(y, vf_fma(PRODUCT(i), vf_mul(vscale, GET(weight_scale)), GET(bias))));

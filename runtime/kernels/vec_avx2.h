@@ -240,9 +240,9 @@ static inline vi vi_sub(vi a, vi b)
     return BOTH2(vi, _mm256_sub_epi32, a, b);
 }
 
-static inline vi vi_mul(vi a, vi b)
+static inline vi vi_sum_pairs(vi a, vi b)
 {
-    return BOTH2(vi, _mm256_mullo_epi32, a, b);
+    return BOTH2(vi, _mm256_madd_epi16, a, b);
 }
 
 static inline vi vi_and(vi a, vi b)

@@ -197,9 +197,9 @@ static inline vi vi_sub(vi a, vi b)
     return _mm512_sub_epi32(a, b);
 }
 
-static inline vi vi_mul(vi a, vi b)
+static inline vi vi_sum_pairs(vi a, vi b)
 {
-    return _mm512_mullo_epi32(a, b);
+    return _mm512_madd_epi16(a, b);
 }
 
 static inline vi vi_and(vi a, vi b)

@@ -273,9 +273,15 @@ static inline vi vi_sub(vi a, vi b)
     return ALL2(vi, vsubq_s32, a, b);
 }
 
-static inline vi vi_mul(vi a, vi b)
+static inline int32x4_t sum_pairs(int32x4_t a, int32x4_t b)
 {
-    return ALL2(vi, vmulq_s32, a, b);
+    const int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
+    return vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y));
+}
+
+static inline vi vi_sum_pairs(vi a, vi b)
+{
+    return ALL2(vi, sum_pairs, a, b);
 }
 
 static inline vi vi_and(vi a, vi b)

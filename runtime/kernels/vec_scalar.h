@@ -234,9 +234,12 @@ static inline vi vi_sub(vi a, vi b)
     return a;
 }
 
-static inline vi vi_mul(vi a, vi b)
+/* Each lane as two numbers of 16 bits: the product of the low ones and that of the high
+ * ones, added. */
+static inline vi vi_sum_pairs(vi a, vi b)
 {
-    EACH_LANE a.v[j] = (int32_t)((uint32_t)a.v[j] * (uint32_t)b.v[j]);
+    EACH_LANE a.v[j] = (int16_t)a.v[j] * (int16_t)b.v[j] +
+                       (int16_t)(a.v[j] >> 16) * (int16_t)(b.v[j] >> 16);
     return a;
 }
 

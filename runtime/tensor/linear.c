@@ -80,7 +80,7 @@ static void pack_i8_panels(void *context, size_t begin, size_t end)
                 memcpy(last, row + K - tail, tail);
                 memcpy(out + ((groups - 1) * nr + j) * 4, last, 4);
             }
-            part->weight_sum[column + j] = row_sum(row, K);
+            part->weight_sum[column + j] = pare_split_sum(row_sum(row, K));
         }
     }
 }

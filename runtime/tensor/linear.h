@@ -70,7 +70,7 @@ struct pare_linear_part { /* private to linear.c: one packed or borrowed weight 
     struct pare_weight weight;
     size_t row; /* first output of this part */
     void *packed;
-    int32_t *weight_sum;
+    int32_t *weight_sum; /* pare_split_sum of each row */
     float *scale; /* padded copy of weight.scale */
 };
 
@@ -83,9 +83,9 @@ struct pare_input_grid {
 /* The same rounding as that of a token with this range (pare_kernels.quantize_u8). */
 struct pare_input_grid pare_input_grid_of(float low, float high);
 
-/* Inputs that a row of I8 with one scale can have: 255 * 128 * 65536 < 2^31, so that no
- * sum overflows. */
-#define PARE_I8_MOST 65536
+/* Inputs that a row of I8 with one scale can have: their weights' sum fits
+ * pare_split_sum, and no sum of products overflows. */
+#define PARE_I8_MOST 32768
 
 #define PARE_LINEAR_PARTS 3 /* query, key and value as one product */
 

@@ -210,7 +210,7 @@ static void case_dequantize(const struct pare_kernels *k, size_t n, float *y,
 {
     struct guarded acc = case_bytes(seed, 4 * n), sums = case_bytes(seed, 4 * n);
     for (size_t i = 0; i < n; i++)
-        ((int32_t *)sums.data)[i] >>= 8;
+        ((int32_t *)sums.data)[i] = pare_split_sum(((int32_t *)sums.data)[i] >> 9);
     int32_t zero = (int32_t)(case_random(seed) % 256);
     if (case_random(seed) % 4 == 0)
         bias = NULL;
