@@ -1,7 +1,8 @@
 /* bench_gemm [TIER [THREADS [PART [ROWS]]]]: matrix products and linear layers as a share
  * of the peak of the arithmetic units, which is measured in the same run, before and
- * after each figure, of PART (i8, f32, q, att, gemm, bf16; all) with up to ROWS rows. The
- * best of several repetitions counts: other work on the machine only slows down.
+ * after each figure, of PART (i8, f32, q or one of its types, att, gemm, bf16; all) with
+ * up to ROWS rows. The best of several repetitions counts: other work on the machine only
+ * slows down.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,7 +269,7 @@ int main(int argc, char **argv)
     static const enum pare_dtype decoded[] = {PARE_Q8_0, PARE_Q4_0, PARE_Q4_1,
                                               PARE_F16,  PARE_BF16, PARE_Q4_K};
     for (int i = 0; i < 6; i++)
-        if (!*only || strstr(only, "q"))
+        if (!*only || !strcmp(only, "q") || !strcmp(only, pare_dtype_name(decoded[i])))
             bench_stack(decoded[i], most, &scratch);
     if (!*only || strstr(only, "att"))
         bench_attention();
