@@ -304,8 +304,10 @@ static inline vi vi_xor(vi a, vi b)
     ((vi){{vshlq_n_s32((a).v[0], bits), vshlq_n_s32((a).v[1], bits),                     \
            vshlq_n_s32((a).v[2], bits), vshlq_n_s32((a).v[3], bits)}})
 #define vi_shift_right(a, bits)                                                          \
-    ((vi){{vshrq_n_s32((a).v[0], bits), vshrq_n_s32((a).v[1], bits),                     \
-           vshrq_n_s32((a).v[2], bits), vshrq_n_s32((a).v[3], bits)}})
+    ((vi){{SHIFTED((a).v[0], bits), SHIFTED((a).v[1], bits), SHIFTED((a).v[2], bits),    \
+           SHIFTED((a).v[3], bits)}})
+/* The instruction has no shift by 0. */
+#define SHIFTED(a, bits) ((bits) ? vshrq_n_s32(a, (bits) ? (bits) : 1) : (a))
 
 static inline vf vi_to_float(vi a)
 {
