@@ -39,7 +39,7 @@ for bits in 8 8g 7 6 5 4 3 2; do
     # shellcheck disable=SC2086
     {
         cells "rtn$bits" $options
-        cells "gptq$bits" $options --calibration "$train" --correct 0
+        cells "gptq$bits" $options --calibration "$train" --correct 0 --passes 0
         cells "best$bits" $options --calibration "$train" $best
     }
     echo
