@@ -325,23 +325,28 @@ Test(linear, the_longest_rows_of_bytes_do_not_overflow)
     const size_t K = PARE_I8_MOST;
     int8_t *codes = malloc(2 * (K + 1));
     float *x = malloc((K + 1) * sizeof *x), scale[2] = {1, 1}, y[2];
-    for (size_t k = 0; k <= K; k++) {
-        x[k] = 1; /* the largest code */
+    for (size_t k = 0; k <= K; k++)
         codes[k] = -128;
-    }
     memset(codes + K, 127, K);
     struct pare_weight w = {
         .type = PARE_I8, .N = 2, .K = K, .data = codes, .scale = scale};
-    for (int t = 0; pare_cpu_tier(t); t++) {
-        struct pare_linear linear;
-        cr_assert_eq(pare_cpu_select(pare_cpu_tier(t), &err), PARE_OK);
-        cr_assert_eq(pare_linear_init(&linear, &w, 1, NULL, 0, &arena, &err), PARE_OK);
-        cr_assert_eq(
-            pare_linear_forward(&linear, x, 1, y, PARE_ACT_NONE, NULL, &arena, &err),
-            PARE_OK);
-        cr_expect_float_eq(y[0], -128.0 * (double)K, 4, "%s: %g", pare_cpu_tier(t), y[0]);
-        cr_expect_float_eq(y[1], 127.0 * (double)K, 4, "%s: %g", pare_cpu_tier(t), y[1]);
-    }
+    for (int t = 0; pare_cpu_tier(t); t++)
+        for (int sign = -1; sign < 2; sign += 2) {
+            struct pare_linear linear;
+            /* 1: the largest code; -1: the largest zero point */
+            for (size_t k = 0; k <= K; k++)
+                x[k] = (float)sign;
+            cr_assert_eq(pare_cpu_select(pare_cpu_tier(t), &err), PARE_OK);
+            cr_assert_eq(pare_linear_init(&linear, &w, 1, NULL, 0, &arena, &err),
+                         PARE_OK);
+            cr_assert_eq(
+                pare_linear_forward(&linear, x, 1, y, PARE_ACT_NONE, NULL, &arena, &err),
+                PARE_OK);
+            cr_expect_float_eq(y[0], -128.0 * sign * (double)K, 4, "%s: %g",
+                               pare_cpu_tier(t), y[0]);
+            cr_expect_float_eq(y[1], 127.0 * sign * (double)K, 4, "%s: %g",
+                               pare_cpu_tier(t), y[1]);
+        }
     w.N = 1;
     w.K = K + 1;
     struct pare_linear linear;
