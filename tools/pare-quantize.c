@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/memory.h"
 #include "runtime/model/container.h"
 #include "tools/quantize_budget.h"
 #include "tools/quantize_inputs.h"
@@ -133,6 +134,7 @@ static enum pare_status plan(const struct quantize_work *w)
 static enum pare_status quantize(struct quantize_work *w)
 {
     struct budget_candidates candidates = {0};
+    pare_memory_return();
     PARE_TRY(decide(w, &candidates));
     PARE_TRY(refuse_outputs(w));
     PARE_TRY(check_outputs(w));

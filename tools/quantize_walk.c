@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "runtime/base/alloc.h"
-#include "runtime/base/memory.h"
 #include "runtime/model/walk.h"
 #include "tools/quantize_inputs.h"
 #include "tools/quantize_moments.h"
@@ -260,7 +259,6 @@ enum pare_status quantize_walk(struct quantize_work *w, struct pare_gguf_writer 
                                        w->saving.spill ? w->cli->output : NULL,
                                    .progress = &w->cli->progress};
     enum pare_status status;
-    pare_memory_return();
     PARE_TRY_OUT(pare_alloc(&s.forms, w->stored.plan.count, sizeof *s.forms, w->err));
     PARE_TRY_OUT(pare_alloc(&s.ready, w->stored.plan.count, 1, w->err));
     PARE_TRY_OUT(quantize_folded_init(&s.folded, w));
