@@ -94,7 +94,9 @@ static void choose_blocks(const struct job *job, int worker,
     float *scores = job->scores + (size_t)worker * BLOCK * ROWS;
     uint8_t gone[BLOCK * ROWS];
     score_blocks(&b, tile, scores);
-    const size_t before = tile->column / b.columns * b.down;
+    /* Numbered tile by tile, in each as the sweep goes: all tiles before are whole. */
+    const size_t before = (tile->row >> b.shift) * (job->rows->K / b.columns) +
+                          tile->column / b.columns * b.down;
     mark_smallest(scores, b.n, share(pattern->sparsity, before, b.n), gone);
     for (size_t k = 0; k < tile->columns; k++) {
         uint8_t *out = job->gone + (tile->column + k) * job->lanes + tile->row;
@@ -182,50 +184,77 @@ static void score_rows(void *context, size_t first, size_t end)
         }
 }
 
-/* Of the scores at [n .. n + rows, k .. k + columns] of Q, those of blocks of the pattern
- * that are the smallest become 0 weights, the others the weights as they are. */
-static enum pare_status keep_largest(struct job *job, size_t row, size_t rows, size_t k,
-                                     size_t columns, size_t zeros,
-                                     struct pare_arena *scratch, struct pare_error *err)
+/* Of every m scores of a row the n largest keep their weights. */
+static void keep_of_m(void *context, size_t first, size_t end)
+{
+    const struct job *job = context;
+    const struct pare_pattern *pattern = &job->options->pattern;
+    const size_t K = job->rows->K, m = pattern->m;
+    for (size_t n = first; n < end; n++)
+        for (size_t k = 0; k < K; k += m) {
+            float scores[PARE_PATTERN_MOST], *q = job->Q + n * K + k;
+            memcpy(scores, q, m * sizeof *q);
+            for (size_t j = 0; j < m; j++)
+                q[j] = is_smallest(scores, m, j, m - pattern->n)
+                           ? 0
+                           : job->rows->W[n * K + k + j];
+        }
+}
+
+/* Of the blocks of `rows` rows, whose scores are in Q, the `zeros` smallest go. scores
+ * and gone have room for them. */
+static void keep_largest(const struct job *job, size_t row, size_t rows, size_t zeros,
+                         float *scores, uint8_t *gone)
 {
     const size_t r = job->options->pattern.rows, c = job->options->pattern.columns;
-    const size_t K = job->rows->K, across = columns / c, n = rows / r * across;
-    const struct pare_arena_mark mark = pare_arena_mark(scratch);
-    float *scores;
-    uint8_t *gone;
-    PARE_TRY(pare_arena_alloc(scratch, &scores, n, sizeof *scores, err));
-    PARE_TRY(pare_arena_alloc(scratch, &gone, n, 1, err));
+    const size_t K = job->rows->K, across = K / c, n = rows / r * across;
     memset(scores, 0, n * sizeof *scores);
     for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < columns; j++)
-            scores[i / r * across + j / c] += job->Q[(row + i) * K + k + j];
+        for (size_t k = 0; k < K; k++)
+            scores[i / r * across + k / c] += job->Q[(row + i) * K + k];
     mark_smallest(scores, n, zeros, gone);
     for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < columns; j++) {
-            const size_t at = (row + i) * K + k + j;
-            job->Q[at] = gone[i / r * across + j / c] ? 0 : job->rows->W[at];
+        for (size_t k = 0; k < K; k++) {
+            const size_t at = (row + i) * K + k;
+            job->Q[at] = gone[i / r * across + k / c] ? 0 : job->rows->W[at];
         }
-    pare_arena_release(scratch, mark);
-    return PARE_OK;
+}
+
+struct keeping {
+    const struct job *job;
+    float *scores; /* of a row of blocks, or of the matrix, a worker */
+    uint8_t *gone;
+    size_t rows, blocks; /* that are compared with each other */
+};
+
+static void keep_rows(void *context, int worker, size_t begin, size_t end)
+{
+    const struct keeping *k = context;
+    for (size_t i = begin; i < end; i++)
+        keep_largest(k->job, i * k->rows, k->rows,
+                     share(k->job->options->pattern.sparsity, i * k->blocks, k->blocks),
+                     k->scores + (size_t)worker * k->blocks,
+                     k->gone + (size_t)worker * k->blocks);
 }
 
 static enum pare_status keep_by_score(struct job *job, struct pare_arena *scratch,
                                       struct pare_error *err)
 {
     const struct pare_pattern *pattern = &job->options->pattern;
-    const size_t N = job->rows->N, K = job->rows->K, m = pattern->m;
+    const size_t N = job->rows->N, K = job->rows->K;
     const int whole = job->options->criterion == PARE_PRUNE_MAGNITUDE;
+    const size_t workers = whole ? 1 : (size_t)pare_threads();
+    struct keeping keeping = {.job = job, .rows = whole ? N : pattern->rows};
     pare_parallel_for(N, 16, score_rows, job);
-    for (size_t n = 0; m && n < N; n++)
-        for (size_t k = 0; k < K; k += m)
-            PARE_TRY(keep_largest(job, n, 1, k, m, m - pattern->n, scratch, err));
-    const size_t step = whole ? N : pattern->rows;
-    for (size_t n = 0; !m && n < N; n += step) {
-        const size_t blocks = step / pattern->rows * (K / pattern->columns);
-        PARE_TRY(keep_largest(job, n, step, 0, K,
-                              share(pattern->sparsity, n / step * blocks, blocks),
-                              scratch, err));
+    if (pattern->m) {
+        pare_parallel_for(N, 16, keep_of_m, job);
+        return PARE_OK;
     }
+    keeping.blocks = keeping.rows / pattern->rows * (K / pattern->columns);
+    PARE_TRY(pare_arena_alloc(scratch, &keeping.scores, workers * keeping.blocks,
+                              sizeof *keeping.scores, err));
+    PARE_TRY(pare_arena_alloc(scratch, &keeping.gone, workers * keeping.blocks, 1, err));
+    pare_parallel_for_worker(N / keeping.rows, whole ? 1 : 16, keep_rows, &keeping);
     return PARE_OK;
 }
 
@@ -253,6 +282,11 @@ static enum pare_status prepare(struct job *job, struct pare_arena *scratch,
     const struct pare_pattern *pattern = &job->options->pattern;
     const size_t N = job->rows->N, K = job->rows->K;
     PARE_TRY(pare_pattern_check(pattern, N, K, err));
+    if (job->options->criterion != PARE_PRUNE_SPARSEGPT)
+        return PARE_OK;
+    if (!pare_factor_keeps(job->factor, pattern->m ? pattern->m : pattern->columns))
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "an order that mixes the groups of a pattern cannot have it");
     job->block = block_of(K, pattern->columns);
     job->lanes = (N + ROWS - 1) / ROWS * ROWS;
     PARE_TRY(pare_arena_alloc(scratch, &job->gone, K, job->lanes, err));
@@ -276,7 +310,7 @@ static enum pare_status run(struct job *job, struct pare_prune_report *report,
         report->loss =
             pare_factor_loss(job->factor, job->loss, job->rows->N, error.squared_error);
     for (size_t i = 0; i < job->rows->N * job->rows->K; i++)
-        report->zeros += job->Q[i] == 0;
+        report->zeros += !(job->Q[i] < 0 || job->Q[i] > 0);
     return PARE_OK;
 }
 

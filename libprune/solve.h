@@ -1,15 +1,18 @@
 /* Pruning one matrix W[N, K]: which weights become zero, and what the others become so
  * that the layer's outputs change little.
  *
- *   MAGNITUDE   the smallest |w| go, the others stay as they are
- *   WANDA       the smallest |w_nk| sqrt(H_kk) of each row (Sun et al. 2024, "A Simple
- * and Effective Pruning Approach for Large Language Models", arXiv:2306.11695, equation
- * 1), the others stay as they are SPARSEGPT   by the sweep of libquant/sweep.h: of each
- * block of columns those go that cost least there, x_k^2 R_kk^2, among all rows (of N:M:
- * of a row, the set that costs least together); later columns make up for it (Frantar and
- *               Alistarh 2023, arXiv:2301.00774, section 3), and passes of coordinate
- *               descent (libquant/improve.h) then set the weights that stay of a unit to
- *               what suits those that went
+ * MAGNITUDE: the smallest |w| of the matrix go, the others stay as they are.
+ *
+ * WANDA: the smallest |w_nk| sqrt(H_kk) of each row (of each row of blocks) go, the
+ * others stay as they are (Sun et al. 2024, "A Simple and Effective Pruning Approach for
+ * Large Language Models", arXiv:2306.11695, equation 1).
+ *
+ * SPARSEGPT: by the sweep of libquant/sweep.h. Of each block of up to 128 columns and 64
+ * rows those weights go that cost least there, each alone, x_k^2 R_kk^2 (of N:M: of each
+ * m of a row); later columns make up for it (Frantar and Alistarh 2023, arXiv:2301.00774,
+ * section 3, whose blocks are of all rows), and passes of coordinate descent
+ * (libquant/improve.h) set the weights of a unit that stay to what suits those that went.
+ * A weight that was zero may become another one.
  */
 #ifndef PARE_LIBPRUNE_SOLVE_H
 #define PARE_LIBPRUNE_SOLVE_H
@@ -37,7 +40,7 @@ struct pare_prune_options {
 enum pare_order pare_prune_order(const struct pare_pattern *pattern, size_t *group);
 
 struct pare_prune_report {
-    size_t zeros; /* that were chosen */
+    size_t zeros; /* of Q */
     double loss;  /* of SPARSEGPT: sum of (w - q) H (w - q)^T, without damping */
 };
 

@@ -292,6 +292,14 @@ out:
     return status;
 }
 
+int pare_factor_keeps(const struct pare_factor *factor, size_t group)
+{
+    for (size_t k = 0; k < factor->K; k++)
+        if (factor->order[k] / group != factor->order[k - k % group] / group)
+            return 0;
+    return 1;
+}
+
 double pare_factor_loss(const struct pare_factor *factor, const double *loss, size_t N,
                         double squared_error)
 {

@@ -69,6 +69,9 @@ enum pare_status pare_factor_init(struct pare_factor *factor,
                                   struct pare_error *err) PARE_CHECKED;
 void pare_factor_free(struct pare_factor *factor);
 
+/* Whether groups of `group` inputs are whole and together in the factor's order. */
+int pare_factor_keeps(const struct pare_factor *factor, size_t group);
+
 /* What a sweep's loss of N rows, with the squares of all errors of their weights, is
  * without damping: sum of (w - q) H (w - q)^T. */
 double pare_factor_loss(const struct pare_factor *factor, const double *loss, size_t N,

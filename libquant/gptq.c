@@ -58,12 +58,9 @@ static enum pare_status number_groups(struct job *job, struct pare_error *err)
 {
     const uint32_t *order = job->factor->order;
     const size_t group = job->grids.group;
-    int together = 1;
-    for (size_t k = 0; k < job->rows->K; k++) {
+    for (size_t k = 0; k < job->rows->K; k++)
         job->group_of[k] = order[k] / (uint32_t)group;
-        together &= job->group_of[k] == job->group_of[k - k % group];
-    }
-    if (together || job->options->early)
+    if (job->options->early || pare_factor_keeps(job->factor, group))
         return PARE_OK;
     if (job->options->target.kind != PARE_TARGET_PUBLISHED)
         return pare_fail(err, PARE_ERR_USAGE,

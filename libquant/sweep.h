@@ -16,8 +16,8 @@
  *     x_j -= (x_k - q_k) T_kj,  T = diag(R_aa) R_aa^-1
  *
  * So when column k is decided, all columns of its unit hold what they would be then, and
- * results do not depend on how columns are cut into units. The rows are cut into tiles of
- * PARE_SWEEP_ROWS, whose columns are vectors.
+ * without passes (below) results do not depend on how columns are cut into units. The
+ * rows are cut into tiles of PARE_SWEEP_ROWS, whose columns are vectors.
  */
 #ifndef PARE_LIBQUANT_SWEEP_H
 #define PARE_LIBQUANT_SWEEP_H

@@ -16,7 +16,7 @@ static enum pare_status check_outputs(const struct pare_cli *cli,
                                       struct pare_error *err)
 {
     const char *const outputs[] = {cli->output, options->html};
-    if (cli->output && options->html && !strcmp(cli->output, options->html))
+    if (cli->output && options->html && pare_path_is_same(cli->output, options->html))
         return pare_fail(err, PARE_ERR_USAGE,
                          "-o and --html name the same file: %s holds one of them",
                          cli->output);

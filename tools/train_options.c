@@ -61,7 +61,7 @@ enum pare_status train_options_paths(const char *const *reads, size_t n_reads,
             if (is_path(reads[j]))
                 PARE_TRY(pare_refuse_same_file(reads[j], writes[i], err));
         for (size_t j = 0; j < i; j++)
-            if (is_path(writes[j]) && !strcmp(writes[i], writes[j]))
+            if (is_path(writes[j]) && pare_path_is_same(writes[i], writes[j]))
                 return pare_fail(err, PARE_ERR_USAGE,
                                  "%s: two outputs cannot have the same name", writes[i]);
     }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -132,14 +133,40 @@ out:
     return status;
 }
 
+/* The folder of a path without a file behind it; 0 when there is none. */
+static int stat_folder(const char *path, const char *name, struct stat *out)
+{
+    char *folder =
+        strndup(name > path ? path : ".", name > path ? (size_t)(name - path) : 1);
+    const int found = folder && stat(folder, out) == 0;
+    free(folder);
+    return found;
+}
+
+static const char *name_in(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+int pare_path_is_same(const char *a, const char *b)
+{
+    struct stat one, other;
+    const int exists = stat(a, &one) == 0;
+    if (exists != (stat(b, &other) == 0))
+        return 0;
+    if (!exists &&
+        (strcmp(name_in(a), name_in(b)) != 0 || !stat_folder(a, name_in(a), &one) ||
+         !stat_folder(b, name_in(b), &other)))
+        return 0;
+    return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
 enum pare_status pare_refuse_same_file(const char *input, const char *output,
                                        struct pare_error *err)
 {
-    struct stat in, out;
-    if (stat(output, &out) != 0 || stat(input, &in) != 0)
-        return PARE_OK; /* whoever opens the missing one reports it */
-    if (in.st_dev != out.st_dev || in.st_ino != out.st_ino)
-        return PARE_OK;
+    if (!pare_path_is_same(input, output))
+        return PARE_OK; /* whoever opens a missing one reports it */
     return pare_fail(err, PARE_ERR_USAGE,
                      "%s: the output is the same file as the input %s; choose another "
                      "output name",

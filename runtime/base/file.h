@@ -60,8 +60,12 @@ void pare_output_abort(struct pare_output *out); /* removes the temporary; NULL 
 enum pare_status pare_write_file(const char *path, const void *data, size_t bytes,
                                  struct pare_error *err) PARE_CHECKED;
 
-/* PARE_ERR_USAGE when `output` exists and is the same file as `input` (also through a
- * link): an input is never overwritten while it is being read. */
+/* Whether two paths lead to one file, also through a link; or, when there is no file yet,
+ * would (a/../b and b, but not by a link that leads nowhere). */
+int pare_path_is_same(const char *a, const char *b);
+
+/* PARE_ERR_USAGE when `output` is the same file as `input`: an input is never overwritten
+ * while it is being read. */
 enum pare_status pare_refuse_same_file(const char *input, const char *output,
                                        struct pare_error *err) PARE_CHECKED;
 

@@ -306,6 +306,23 @@ Test(file, the_same_file_under_two_names_is_recognised)
     cr_assert_eq(pare_refuse_same_file(a, b, &err), PARE_OK);
 }
 
+Test(file, paths_to_one_file_that_is_not_there_yet_are_recognised)
+{
+    char path[4096], other[4096];
+    const char *a = folder_path(&folder, "a");
+    const char *name = strrchr(a, '/') + 1;
+    snprintf(path, sizeof path, "%.*s./%s", (int)(name - a), a, name);
+    snprintf(other, sizeof other, "%.*s./b", (int)(name - a), a);
+    cr_assert(pare_path_is_same(a, a));
+    cr_assert(pare_path_is_same(a, path));
+    cr_assert_not(pare_path_is_same(a, other));
+    cr_assert(pare_path_is_same("none-such", "./none-such"));
+    cr_assert_not(pare_path_is_same("none-such/a", "other-such/a"));
+    put_file(a, "x", 1);
+    cr_assert(pare_path_is_same(a, path));
+    cr_assert_not(pare_path_is_same(a, other));
+}
+
 Test(file, paths_are_joined_and_too_long_ones_refused)
 {
     char path[8];

@@ -126,6 +126,46 @@ Test(prune, texts_that_are_no_pattern_are_refused)
     cr_expect_eq(pare_pattern_check(&pattern, 32, 30, &err), PARE_OK);
 }
 
+/* Coarse blocks: the share is that of the matrix, not of each tile rounded. */
+Test(prune, every_criterion_has_the_share_that_was_asked_for)
+{
+    static const char *const coarse[] = {"97%/32x32", "3%/32x32", "90%/32x32",
+                                         "0.55/16x8"};
+    struct problem p = problem_new(256, 256, 38);
+    for (size_t i = 0; i < sizeof coarse / sizeof coarse[0]; i++)
+        for (int c = PARE_PRUNE_MAGNITUDE; c <= PARE_PRUNE_SPARSEGPT; c++) {
+            const struct pare_prune_options options =
+                options_of(coarse[i], (enum pare_criterion)c, 0);
+            const struct pare_pattern *pattern = &options.pattern;
+            struct pare_prune_report report;
+            free(prune(&p, &options, &report));
+            const double block = (double)(pattern->rows * pattern->columns);
+            const double wanted = pattern->sparsity * 256 * 256;
+            cr_expect_float_eq((double)report.zeros, wanted, 0.51 * block,
+                               "%s, criterion %d: %zu zeros, expected %g", coarse[i], c,
+                               report.zeros, wanted);
+        }
+    problem_free(&p);
+}
+
+Test(prune, an_order_that_takes_a_pattern_apart_is_refused)
+{
+    struct problem p = problem_new(8, 96, 39);
+    const struct pare_quant_rows rows = {p.W, p.N, p.K, 0};
+    const struct pare_prune_options options = options_of("2:4", PARE_PRUNE_SPARSEGPT, 0);
+    struct pare_factor factor = problem_factor(&p, PARE_ORDER_ALL, 1);
+    struct pare_arena scratch = {0};
+    struct pare_prune_report report;
+    struct pare_error err;
+    float *Q = malloc(p.N * p.K * sizeof *Q);
+    cr_expect_eq(pare_prune(&rows, &factor, &options, Q, &report, &scratch, &err),
+                 PARE_ERR_USAGE);
+    free(Q);
+    pare_arena_free(&scratch);
+    pare_factor_free(&factor);
+    problem_free(&p);
+}
+
 /* --- The published algorithms --- */
 
 static int ascending(const void *a, const void *b)
