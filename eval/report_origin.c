@@ -63,7 +63,7 @@ static void put_types(const struct pare_report_model *model, struct pare_page *p
     pare_page_item_end(page);
     if (!model->precision)
         return;
-    put_key(page, "Float products in");
+    put_key(page, "Linear layers of floats in");
     pare_page_put(page, model->precision);
     pare_page_item_end(page);
 }

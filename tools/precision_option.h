@@ -11,7 +11,7 @@ extern const char *const precision_words[]; /* by enum pare_precision */
     PARE_CLI_CHOICE(0, "precision", "P", value, precision_words, help)
 
 #define PRECISION_HELP                                                                   \
-    "products that are not those of integers; bf16 rounds what is multiplied and packs " \
-    "weights in half the memory, fast where the CPU has AMX, slow elsewhere"
+    "products of the blocks' linear layers whose weights are floats; bf16 rounds what "  \
+    "is multiplied: with AMX fast, and F32 weights take half the memory, slow elsewhere"
 
 #endif

@@ -25,7 +25,8 @@ struct attention {
 };
 
 /* A worker's scratch for one head: keys and values as panels, packed once, and one tile
- * of queries and their scores, which stay in the first cache level. */
+ * of queries and their scores, which stay in the first cache level
+ * for up to about 256 tokens. */
 struct space {
     float *keys;   /* [panels of n][D][nr] */
     float *values; /* [panels of D][n][nr] */

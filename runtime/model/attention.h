@@ -11,8 +11,9 @@ extern "C" {
 
 /* context[T, C] from qkv[T, 3C]: rows hold query, key and value of all heads behind each
  * other. With `probs` the softmax of every sequence and head is kept there (before
- * dropout), at prob_start[s] + h n^2; NULL keeps nothing. first_only: only the query of
- * each sequence's first token, context is [B, C]. site: the dropout's stream. */
+ * dropout), at prob_start[s] + h n^2; NULL keeps nothing. n_seq is at least 1.
+ * first_only: only the query of each sequence's first token, context is [B, C]. site: the
+ * dropout's stream. */
 enum pare_status pare_attention(const struct pare_config *config,
                                 const struct pare_batch *batch, const float *qkv,
                                 float *context, float *probs, const uint64_t *prob_start,

@@ -39,15 +39,15 @@ struct pare_model {
 
     struct pare_tokenizer *tokenizer; /* NULL when the container has none */
     struct pare_ckpt *ckpt;           /* the open container, or NULL */
-    enum pare_precision precision;    /* of its float products */
+    enum pare_precision precision;    /* that it was opened with */
     uint64_t memory_bytes; /* of weights, as held: packed copies + used in place */
     struct pare_arena arena;
 };
 
 /* Opens a container that pare-convert or a later tool wrote. Tensors are checked against
  * the plan: a missing, extra or misshaped one is PARE_ERR_INPUT naming it, as is a norm,
- * bias or scale that is not finite. The blocks' products that are not those of integers
- * are in `precision`. */
+ * bias or scale that is not finite. `precision` is that of the blocks' linear layers
+ * whose weights are floats, or decode to floats. */
 enum pare_status pare_model_open(const char *path, enum pare_precision precision,
                                  struct pare_model **out,
                                  struct pare_error *err) PARE_CHECKED;
@@ -59,7 +59,7 @@ struct pare_weight_source {
                              struct pare_weight *weight, struct pare_error *err);
     void *context;
     int live; /* F32 weights that change between forwards (training): nothing is packed */
-    enum pare_precision precision; /* of the float products of the blocks */
+    enum pare_precision precision; /* of the blocks' linear layers of floats */
 };
 
 /* Binds a model to weights that outlive it. */

@@ -53,16 +53,16 @@ enum pare_status pare_gemm_bf16(size_t M, size_t N, size_t K, struct pare_matrix
                                 int accumulate, struct pare_arena *scratch,
                                 struct pare_error *err) PARE_CHECKED;
 
-/* What products of a training step are made of; master weights, sums and everything else
- * stay in float. */
+/* What products of linear layers are made of; sums, everything else, and in training the
+ * weights that are updated stay in float. */
 enum pare_precision {
     PARE_PRECISION_FP32,
     PARE_PRECISION_BF16, /* pare_gemm_bf16: fast where the CPU has AMX, else emulated */
 };
 
-/* One product on the calling thread, for callers that are parallel themselves (attention
- * runs one sequence and head a task). `scratch` holds pare_gemm_one_scratch floats,
- * aligned to PARE_ALIGNMENT. */
+/* One product on the calling thread, for callers that are parallel themselves
+ * (attention's backward runs one sequence and head a task). `scratch` holds
+ * pare_gemm_one_scratch floats, aligned to PARE_ALIGNMENT. */
 struct pare_gemm_task {
     size_t M, N, K;
     struct pare_matrix A, B;

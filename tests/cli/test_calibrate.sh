@@ -159,6 +159,7 @@ check 2 "tiny.gguf" pare-quantize tiny.gguf -s int8 -o o.gguf --json tiny.gguf
 check 2 "plain.txt" pare-quantize tiny.gguf -s int8 --calibration plain.txt -o plain.txt
 check 2 "plain.txt" pare-quantize tiny.gguf -s int8 --calibration plain.txt -o o.gguf --json plain.txt
 check 2 "need files of their own" pare-quantize tiny.gguf -s int8 -o o.gguf --json o.gguf
+check 2 "need files of their own" pare-quantize tiny.gguf -s int8 -o o.gguf --json ./o.gguf
 check 0 - cmp tiny.gguf kept.gguf
 check 0 - cmp plain.txt kept.txt
 absent o.gguf

@@ -50,7 +50,7 @@ done
 for term in hard soft cosine mse first relation attention; do
     grep -q "\"loss_$term\":" all.jsonl || fail "no $term in the metrics"
 done
-for tier in scalar avx2 avx512 amx neon; do
+for tier in scalar avx2 avx512 amx neon neondot neoni8mm; do
     pare-distill -q t.gguf $all --epochs 1 --cpu $tier -o tier.gguf 2>/dev/null || continue
     cmp a1.gguf tier.gguf || fail "tier $tier gives other bytes"
 done

@@ -123,7 +123,6 @@ for signal in TERM KILL; do
         fail "SIG$signal: the measuring process lives on"
     kill $watch 2>/dev/null
 done
-finish
 
 # Products in bfloat16: near the model, in half the memory, and the result says so; for
 # integers there is nothing to choose.
@@ -133,7 +132,9 @@ check 0 '"precision":	"bf16"' cat bf16.json
 [ "$(grep -c '"precision":' bf16.json)" = 1 ] || fail "the baseline is not in fp32"
 ! grep -q '"kl":	0,' bf16.json || fail "bf16 gives what fp32 gives"
 awk -F'[:,]' '/"kl":/ { exit !($2 < 1e-4) }' bf16.json || fail "bf16 is far from fp32"
-check 0 "Float products in.*bf16" pare-report bf16.json -o bf16.md
+check 0 "report: bf16.md" pare-report bf16.json -o bf16.md
+check 0 "Linear layers of floats in" cat bf16.md
 logits() { pare-run "$1" --ids "2 6 7 3" --json --precision "$2"; }
 [ "$(logits int8.gguf bf16)" = "$(logits int8.gguf fp32)" ] || fail "precision changes int8"
 [ "$(logits tiny.gguf bf16)" != "$(logits tiny.gguf fp32)" ] || fail "precision changes nothing"
+finish

@@ -192,8 +192,3 @@ else
     echo "PARE_MINILM is not set: skipped the pretrained MiniLM"
 fi
 finish
-
-# A report over the container, by another name of it.
-check 2 "the container and its report need files of their own" \
-    pare-quantize -q m.gguf -s int8 -o w.gguf --json ./w.gguf
-[ ! -e w.gguf ] || fail "something was written"

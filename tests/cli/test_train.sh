@@ -25,7 +25,7 @@ for threads in 1 2 3 7; do
     check 0 - pare-train -q $start $data --epochs 1 --threads $threads -o t$threads.gguf
     cmp t1.gguf t$threads.gguf || fail "$threads threads give other bytes"
 done
-for tier in scalar avx2 avx512 amx neon; do
+for tier in scalar avx2 avx512 amx neon neondot neoni8mm; do
     pare-train -q $start $data --epochs 1 --cpu $tier -o tier.gguf 2>/dev/null || continue
     cmp t1.gguf tier.gguf || fail "tier $tier gives other bytes"
 done
