@@ -100,6 +100,23 @@ static enum pare_status allocate(struct job *job, struct pare_arena *scratch,
     return job->stored ? pare_arena_alloc(scratch, &job->codes, N, K, err) : PARE_OK;
 }
 
+static struct pare_sweep_filling filling_of(const struct pare_gptq_options *options,
+                                            size_t K)
+{
+    return (struct pare_sweep_filling){
+        .group = options->early ? 0 : pare_target_group(&options->target, K),
+        .begin = begin,
+        .decide = decide,
+        .passes = options->passes};
+}
+
+size_t pare_gptq_worker_bytes(const struct pare_gptq_options *options, size_t K)
+{
+    const struct pare_sweep_filling filling = filling_of(options, K);
+    return pare_sweep_worker_bytes(&filling, K) +
+           pare_grids_worker_bytes(&options->target, K);
+}
+
 static enum pare_status solve(struct job *job, struct pare_gptq_report *report,
                               struct pare_arena *scratch, struct pare_error *err)
 {
@@ -113,12 +130,9 @@ static enum pare_status solve(struct job *job, struct pare_gptq_report *report,
                                      .Q = job->Q,
                                      .codes = job->codes,
                                      .loss = job->loss};
-    const struct pare_sweep_filling filling = {
-        .context = job,
-        .group = job->options->early ? 0 : job->grids.group,
-        .begin = begin,
-        .decide = decide,
-        .passes = job->factor->fallback ? 0 : job->options->passes};
+    struct pare_sweep_filling filling = filling_of(job->options, job->rows->K);
+    filling.context = job;
+    filling.passes = job->factor->fallback ? 0 : filling.passes;
     PARE_TRY(pare_sweep_run(&sweep, &filling, scratch, err));
     PARE_TRY(sum_up(job, report, scratch, err));
     if (job->stored)

@@ -41,6 +41,9 @@ struct pare_gptq_options {
 struct pare_gptq_options pare_gptq_defaults(const struct pare_target *target);
 enum pare_order pare_gptq_default_order(const struct pare_target *target);
 
+/* Bytes of scratch that pare_gptq takes for each thread. */
+size_t pare_gptq_worker_bytes(const struct pare_gptq_options *options, size_t K);
+
 struct pare_gptq_report {
     struct pare_quant_error error; /* added to */
     /* Sum over rows of (w - q) H (w - q)^T, without damping, H = I for a factor that is

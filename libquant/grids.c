@@ -8,6 +8,18 @@
 
 #define ROWS PARE_SWEEP_ROWS
 
+/* Columns that are fitted together. */
+static size_t piece_of(const struct pare_target *target, size_t K)
+{
+    const size_t super = pare_target_lattice(target).super;
+    return super ? super : pare_target_group(target, K);
+}
+
+size_t pare_grids_worker_bytes(const struct pare_target *target, size_t K)
+{
+    return 2 * piece_of(target, K) * ROWS * sizeof(float);
+}
+
 enum pare_status pare_grids_init(struct pare_grids *grids,
                                  const struct pare_target *target, size_t N, size_t K,
                                  struct pare_arena *arena, struct pare_error *err)
@@ -23,7 +35,7 @@ enum pare_status pare_grids_init(struct pare_grids *grids,
                                  .lanes = tiles * ROWS};
     const size_t super = grids->fit.lattice.super, n = grids->groups * grids->lanes;
     const size_t threads = (size_t)pare_threads();
-    grids->piece = super ? super : group;
+    grids->piece = piece_of(target, K);
     PARE_TRY(pare_arena_alloc(arena, &grids->scale, n, sizeof(float), err));
     PARE_TRY(pare_arena_alloc(arena, &grids->offset, n, sizeof(float), err));
     PARE_TRY(pare_arena_alloc(arena, &grids->inverse, n, sizeof(float), err));

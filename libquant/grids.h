@@ -26,6 +26,9 @@ enum pare_status pare_grids_init(struct pare_grids *grids,
                                  struct pare_arena *arena,
                                  struct pare_error *err) PARE_CHECKED;
 
+/* Bytes that it takes for each thread. */
+size_t pare_grids_worker_bytes(const struct pare_target *target, size_t K);
+
 /* All grids for these weights; cost[K], of errors at each input, may be NULL where the
  * search has no use for it. In parallel. */
 void pare_grids_fit(struct pare_grids *grids, const float *W, const float *cost);

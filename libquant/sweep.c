@@ -139,14 +139,31 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+static size_t gemm_floats(size_t most)
+{
+    return larger(larger(pare_gemm_one_scratch(most, ROWS, most),
+                         pare_gemm_one_scratch(most, most, most)),
+                  pare_triangle_scratch(most));
+}
+
+/* What worker_init allocates, and a worker's part of job->group_tiles. */
+size_t pare_sweep_worker_bytes(const struct pare_sweep_filling *filling, size_t K)
+{
+    size_t most = 0;
+    for (size_t k = 0, end; k < K; k = end) {
+        end = smaller(unit_end(filling, k), K);
+        most = larger(most, end - k);
+    }
+    const size_t tiles = filling->passes ? 6 : 3;
+    const size_t group = filling->group > most ? filling->group : 0;
+    const size_t floats = (tiles * most + group + 1) * ROWS + K + gemm_floats(most);
+    return floats * sizeof(float) + most * ROWS + sizeof(struct worker);
+}
+
 static enum pare_status worker_init(const struct job *job, struct worker *worker,
                                     struct pare_arena *scratch, struct pare_error *err)
 {
-    const size_t n = job->most * ROWS;
-    const size_t gemm =
-        larger(larger(pare_gemm_one_scratch(job->most, ROWS, job->most),
-                      pare_gemm_one_scratch(job->most, job->most, job->most)),
-               pare_triangle_scratch(job->most));
+    const size_t n = job->most * ROWS, gemm = gemm_floats(job->most);
     PARE_TRY(pare_arena_alloc(scratch, &worker->w, n, sizeof(float), err));
     PARE_TRY(pare_arena_alloc(scratch, &worker->x, n, sizeof(float), err));
     PARE_TRY(pare_arena_alloc(scratch, &worker->q, n, sizeof(float), err));

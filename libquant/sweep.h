@@ -71,6 +71,9 @@ struct pare_sweep {
     double *loss;   /* [N]: (w - q) H' (w - q)^T of each row, not added to */
 };
 
+/* Bytes of scratch that it takes for each thread. */
+size_t pare_sweep_worker_bytes(const struct pare_sweep_filling *filling, size_t K);
+
 /* A group, if any, divides K, and either divides the block or is a multiple of it. In
  * parallel; the same bits for any number of threads. */
 enum pare_status pare_sweep_run(const struct pare_sweep *sweep,

@@ -5,6 +5,7 @@
 #include "libquant/bias.h"
 #include "libquant/fake.h"
 #include "libquant/gptq.h"
+#include "libquant/nearest.h"
 #include "libquant/scheme.h"
 #include "libquant/sweep.h"
 #include "runtime/base/journal.h"
@@ -164,6 +165,16 @@ enum pare_status quantize_walk(struct quantize_work *w,
 int quantize_part_of(const struct pare_stored *stored, size_t i);
 /* Rows of a matrix that are solved for together. */
 size_t quantize_slice_rows(const struct quantize_work *w, size_t N, size_t K);
+/* Whether weights are rounded one by one, in whichever grids. */
+int quantize_is_nearest(const struct quantize_work *w);
+/* How GPTQ makes the target of a matrix: as the options say, else what is best for it. */
+enum pare_order quantize_order(const struct quantize_work *w,
+                               const struct pare_target *target);
+struct pare_gptq_options quantize_gptq_options(const struct quantize_work *w,
+                                               const struct pare_target *target);
+/* How its weights are rounded one by one; cost[K], of errors at each input, or NULL. */
+struct pare_nearest quantize_nearest(const struct quantize_work *w,
+                                     const struct pare_target *target, const float *cost);
 /* What matrices with the same inputs are solved for with. */
 struct quantize_solving {
     struct quantize_work *w;

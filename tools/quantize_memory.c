@@ -3,16 +3,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/base/parallel.h"
 #include "runtime/model/walk.h"
 #include "tools/quantize_inputs.h"
 #include "tools/quantize_moments.h"
 #include "tools/sizes.h"
 
-#define BASE ((uint64_t)16 << 20) /* the program, its libraries, the vocabulary */
-#define MARGIN 32                 /* of the rest, one part more: what is not listed */
-#define PASS PARE_WALK_ROWS       /* rows that are packed together for second moments */
-#define UNIT 128                  /* columns of the sweep */
-#define SLICE ((size_t)1 << 20)   /* weights that are solved for together, when few */
+#define BASE ((uint64_t)16 << 20)    /* the program, its libraries, the vocabulary */
+#define THREAD ((uint64_t)128 << 10) /* its stack, and what the system has of it */
+#define MARGIN 32                    /* of the rest, one part more: what is not listed */
+#define PASS PARE_WALK_ROWS     /* rows that are packed together for second moments */
+#define UNIT 128                /* columns of the sweep */
+#define SLICE ((size_t)1 << 20) /* weights that are solved for together, when few */
 
 static uint64_t larger(uint64_t a, uint64_t b)
 {
@@ -36,7 +38,18 @@ size_t quantize_slice_rows(const struct quantize_work *w, size_t N, size_t K)
  * matrices are solved for; rows that are seen; what is packed of them. */
 struct pass {
     uint64_t seeing, solving, rows, packed, solver;
+    uint64_t seen_by; /* scratch that each thread has while inputs are seen */
 };
+
+/* What all threads take to solve for the target. */
+static uint64_t workers_bytes(const struct quantize_work *w,
+                              const struct pare_target *target, size_t K)
+{
+    const struct pare_gptq_options options = quantize_gptq_options(w, target);
+    const uint64_t bytes = quantize_is_nearest(w) ? pare_grids_worker_bytes(target, K)
+                                                  : pare_gptq_worker_bytes(&options, K);
+    return (uint64_t)pare_threads() * bytes;
+}
 
 static void add_slot(const struct quantize_work *w, const struct pare_walk_site *site,
                      size_t slot, struct pass *pass)
@@ -54,7 +67,8 @@ static void add_slot(const struct quantize_work *w, const struct pare_walk_site 
     const uint64_t H = pare_gram_bytes(site->K);
     const uint64_t correcting = both * PARE_CROSS_COLUMNS * K * sizeof(float);
     const uint64_t solving = factor + correcting + rows * K * (both ? 21 : 13) + packed +
-                             3 * K * UNIT * sizeof(float);
+                             3 * K * UNIT * sizeof(float) +
+                             workers_bytes(w, &target, site->K);
     if (w->saving.bands && !quantize_compares(w))
         pass->solver = larger(pass->solver, larger(H + factor + packed, solving));
     else /* H of all sites is part of the moments */
@@ -94,6 +108,7 @@ static struct pass add_pass(const struct quantize_work *w,
         pass.seeing += quantize_moments_seeing(K, both, bands);
         pass.solving += quantize_moments_solving(K, both, bands);
         pass.solving += bands ? 0 : pare_gram_bytes(K);
+        pass.seen_by = larger(pass.seen_by, pare_gram_worker_bytes(K));
         pass.rows += (uint64_t)(1 + both) * rows * K * sizeof(float);
         /* Two packed operands; with factors, the rows times them; the difference. */
         const int copies = 2 + (1 + both) * is_scaled(w, sites[s].slots[0]) + both;
@@ -105,7 +120,8 @@ static struct pass add_pass(const struct quantize_work *w,
 static void take_pass(const struct pass *pass, uint64_t hidden, uint64_t block,
                       uint64_t forms, uint64_t batch, struct quantize_memory *m)
 {
-    const uint64_t acts = batch + pass->rows + pass->packed;
+    const uint64_t acts =
+        batch + pass->rows + pass->packed + (uint64_t)pare_threads() * pass->seen_by;
     const uint64_t seeing = hidden + block + forms + pass->seeing + acts;
     const uint64_t solving = hidden + forms + pass->solving + pass->solver;
     if (larger(seeing, solving) <= m->all)
@@ -203,6 +219,7 @@ struct quantize_memory quantize_memory(const struct quantize_work *w)
     }
     add_survey(w, &m);
     m.all += m.all / MARGIN + BASE + w->calibration.text_bytes;
+    m.all += (uint64_t)(pare_threads() - 1) * THREAD;
     return m;
 }
 

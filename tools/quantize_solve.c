@@ -70,16 +70,34 @@ static void tell(const struct matrix *m, const struct quantize_solved *solved)
     quantize_tell_solved(w, m->slot);
 }
 
-/* Whether weights are rounded one by one, in whichever grids. */
-static int is_nearest(const struct matrix *m)
+int quantize_is_nearest(const struct quantize_work *w)
 {
-    return m->with->w->rounds || m->with->w->o->solver.solver == SOLVER_WEIGHTED;
+    return w->rounds || w->o->solver.solver == SOLVER_WEIGHTED;
 }
 
-static enum pare_order order_of(const struct matrix *m)
+enum pare_order quantize_order(const struct quantize_work *w,
+                               const struct pare_target *target)
 {
-    const int order = m->with->w->o->solver.order;
-    return order ? (enum pare_order)(order - 1) : pare_gptq_default_order(&m->target);
+    const int order = w->o->solver.order;
+    return order ? (enum pare_order)(order - 1) : pare_gptq_default_order(target);
+}
+
+struct pare_gptq_options quantize_gptq_options(const struct quantize_work *w,
+                                               const struct pare_target *target)
+{
+    struct pare_gptq_options options = pare_gptq_defaults(target);
+    options.early = quantize_order(w, target) == PARE_ORDER_ALL;
+    options.passes = w->o->solver.passes;
+    return options;
+}
+
+struct pare_nearest quantize_nearest(const struct quantize_work *w,
+                                     const struct pare_target *target, const float *cost)
+{
+    struct pare_nearest nearest = pare_nearest_defaults(target, cost);
+    if (w->rounds && !pare_target_lattice(target).super)
+        nearest.search = PARE_SEARCH_RANGE;
+    return nearest;
 }
 
 /* Adds the errors of the weights themselves, when others were aimed at. */
@@ -112,20 +130,16 @@ static enum pare_status solve_rows(const struct matrix *m, struct pare_error *er
 {
     struct quantize_work *w = m->with->w;
     const struct quantize_form *form = m->form;
-    struct pare_gptq_options options = pare_gptq_defaults(&m->target);
+    const struct pare_gptq_options options = quantize_gptq_options(w, &m->target);
     struct pare_gptq_report report = {.error = w->errors[m->slot]};
     const struct pare_quant_rows rows = {m->aim, m->rows, m->K, m->first};
     const struct pare_target_data data = {
         form->data + m->first * form->row_bytes,
         form->scale ? form->scale + m->first * (form->scale_bytes / m->N) : NULL,
         form->zero ? form->zero + m->first * (form->zero_bytes / m->N) : NULL};
-    options.early = order_of(m) == PARE_ORDER_ALL;
-    options.passes = w->o->solver.passes;
     PARE_TRY(read_rows(m, err));
-    if (is_nearest(m)) {
-        struct pare_nearest nearest = pare_nearest_defaults(&m->target, m->cost);
-        if (w->rounds && !pare_target_lattice(&m->target).super)
-            nearest.search = PARE_SEARCH_RANGE;
+    if (quantize_is_nearest(w)) {
+        const struct pare_nearest nearest = quantize_nearest(w, &m->target, m->cost);
         PARE_TRY(pare_nearest_round(&nearest, &rows, m->Q, &data, &report.error, err));
     } else {
         PARE_TRY(pare_gptq(&rows, &m->with->factor, &options, m->Q, &data, &report,
@@ -146,7 +160,7 @@ static enum pare_status solve_matrix(struct matrix *m, struct pare_error *err)
     const struct pare_factor *factor = &m->with->factor;
     const size_t slice = m->rows;
     w->errors[m->slot] = (struct pare_quant_error){0};
-    if (!is_nearest(m))
+    if (!quantize_is_nearest(w))
         w->solved[m->slot] = (struct quantize_solved){.done = 1,
                                                       .damping = factor->damping,
                                                       .dead = factor->dead,
@@ -166,7 +180,7 @@ static enum pare_status make_factor(const struct matrix *m, struct pare_error *e
 {
     struct quantize_solving *with = m->with;
     const size_t group = pare_target_group(&m->target, m->K);
-    const enum pare_order order = order_of(m);
+    const enum pare_order order = quantize_order(with->w, &m->target);
     if (with->factor.H && with->options.group == group && with->options.order == order)
         return PARE_OK;
     with->options = (struct pare_factor_options){.order = order,
@@ -211,7 +225,7 @@ enum pare_status quantize_solve(struct quantize_solving *with, size_t slot_numbe
                        .K = (size_t)slot->shape[1]};
     if (!quantize_target(w, slot_number, &m.target))
         return PARE_OK;
-    if (!is_nearest(&m))
+    if (!quantize_is_nearest(w))
         PARE_TRY(make_factor(&m, err));
     PARE_TRY(quantize_form_make(w, slot_number, m.form));
     m.rows = quantize_slice_rows(w, m.N, m.K);

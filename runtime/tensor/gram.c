@@ -141,6 +141,16 @@ static void cut_pass(struct job *job, size_t rows)
     cut->group_columns = (cut->panels + cut->groups - 1) / cut->groups * cut->nr;
 }
 
+size_t pare_gram_worker_bytes(size_t K)
+{
+    struct pare_gram gram = {.K = K};
+    struct job job = {.kernels = pare_kernels(), .gram = &gram};
+    if (!K)
+        return 0;
+    cut_pass(&job, PASS);
+    return job.cut.block_rows * job.cut.group_columns * sizeof *job.tiles;
+}
+
 enum pare_status pare_gram_add(struct pare_gram *gram, const float *X, size_t rows,
                                size_t stride, struct pare_arena *scratch,
                                struct pare_error *err)

@@ -35,6 +35,8 @@ enum pare_status pare_gram_init_band(struct pare_gram *gram, size_t K, size_t fi
 void pare_gram_free(struct pare_gram *gram);
 /* Bytes that pare_gram_init takes. */
 size_t pare_gram_bytes(size_t K);
+/* Bytes of scratch that pare_gram_add takes for each thread. */
+size_t pare_gram_worker_bytes(size_t K);
 /* Where band number `i` of `n` begins, whose triangles have about the same size; K for
  * i = n. */
 size_t pare_gram_band(size_t K, size_t n, size_t i);

@@ -63,6 +63,18 @@ for kb in $(seq $((most + 1000)) -500 $((most - 15000))); do
 done
 case "$seen" in " 1 2"*) ;; *) fail "moments in$seen bands" ;; esac
 
+# Every thread needs memory of its own: tiles of a sweep over rows of 1024, half a MB and
+# more.
+least() { # THREADS
+    wide --group-size 0 --plan --max-ram 1MB --threads "$1" 2>&1 |
+        sed -n 's/.*this takes \([0-9.]*\) MB at least.*/\1/p'
+}
+awk -v one="$(least 1)" -v many="$(least 48)" 'BEGIN { exit !(one > 0 && many > one + 20) }' ||
+    fail "at least $(least 1) MB with a thread, $(least 48) MB with 48"
+limit=$(least 48)
+check 0 "memory: about" wide --group-size 0 --plan --max-ram "${limit}MB" --threads 1
+check 4 "this takes" wide --group-size 0 --plan --max-ram "$(least 1)MB" --threads 48
+
 check 4 "error: --max-ram 1MB: this takes " quantize -s int4 --calibration plain.txt \
     --max-ram 1MB -o x.gguf
 check 4 "; --correct 0 takes less" quantize -s int4 --calibration plain.txt --max-ram 1MB -o x.gguf
