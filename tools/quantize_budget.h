@@ -2,8 +2,8 @@
  * best spent on.
  *
  * What each matrix would cost in each format is measured on the calibration text, with
- * that matrix alone in that format and all others as they are: as GPTQ would make it from
- * the moments of the original inputs; embeddings rounded. The cost is the
+ * that matrix alone in that format and all others as they are: as the solver would make
+ * it from the moments of the original inputs; embeddings rounded. The cost is the
  * Kullback-Leibler divergence of a classifier's outputs, or the squared change of an
  * encoder's hidden states, of their square. Below a small cost it is not measured again
  * for finer formats, but taken to go with the mean squared change of the matrix's outputs

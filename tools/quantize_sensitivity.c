@@ -57,7 +57,7 @@ static int target_of(struct measuring *m, const struct pare_scheme_item *item, s
 static enum pare_status make_factor(struct measuring *m, const struct pare_gram *gram,
                                     const struct pare_target *target)
 {
-    const struct pare_factor_options options = {.order = pare_gptq_default_order(target),
+    const struct pare_factor_options options = {.order = quantize_order(m->w, target),
                                                 .group =
                                                     pare_target_group(target, gram->K),
                                                 .damping = m->w->o->solver.damping};
@@ -83,6 +83,28 @@ static enum pare_status round_plainly(struct measuring *m,
     return pare_nearest_plain(&target, rows, m->Q, m->w->err);
 }
 
+/* As quantize_solve.c does without GPTQ. */
+static enum pare_status round_nearest(struct measuring *m,
+                                      const struct pare_target *target,
+                                      const struct pare_quant_rows *rows,
+                                      const struct pare_gram *gram)
+{
+    const struct pare_arena_mark mark = pare_arena_mark(&m->scratch);
+    struct pare_quant_error error = {0};
+    float *cost = NULL;
+    enum pare_status status;
+    if (m->w->o->solver.solver == SOLVER_WEIGHTED) {
+        PARE_TRY_OUT(
+            pare_arena_alloc(&m->scratch, &cost, rows->K, sizeof *cost, m->w->err));
+        (void)pare_nearest_costs(gram, m->w->o->solver.damping, cost);
+    }
+    const struct pare_nearest nearest = quantize_nearest(m->w, target, cost);
+    status = pare_nearest_round(&nearest, rows, m->Q, NULL, &error, m->w->err);
+out:
+    pare_arena_release(&m->scratch, mark);
+    return status;
+}
+
 /* W becomes Q as the item stores it; gram NULL: there is none. */
 static enum pare_status round_to(struct measuring *m, const struct pare_scheme_item *item,
                                  size_t i, size_t N, size_t K,
@@ -96,10 +118,11 @@ static enum pare_status round_to(struct measuring *m, const struct pare_scheme_i
     const struct pare_quant_rows rows = {m->W, N, K, 0};
     if (!gram || !target_of(m, item, i, &target))
         return round_plainly(m, item, &rows);
-    struct pare_gptq_options options = pare_gptq_defaults(&target);
+    if (quantize_is_nearest(m->w))
+        return round_nearest(m, &target, &rows, gram);
+    const struct pare_gptq_options options = quantize_gptq_options(m->w, &target);
     struct pare_gptq_report report = {0};
     PARE_TRY(make_factor(m, gram, &target));
-    options.early = m->options.order == PARE_ORDER_ALL;
     return pare_gptq(&rows, &m->factor, &options, m->Q, NULL, &report, &m->scratch,
                      m->w->err);
 }

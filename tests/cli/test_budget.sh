@@ -34,6 +34,15 @@ for threads in 1 2 7; do
     check 0 - cmp t.gguf 23000.gguf
 done
 
+# Costs are those of the matrices as these options make them: each other's differ.
+for options in "" "--passes 0" "--act-order off" "--solver weighted" \
+    "--solver rtn --bias-correction"; do
+    # shellcheck disable=SC2086
+    check 0 "predicted loss" quantize --group-size 0 --target-size 23000 --plan $options
+    sed -n '/^ *file, at most/,/^tensor/p' .out | cksum >>curves
+done
+[ "$(sort -u curves | wc -l)" -eq 5 ] || fail "the same costs whatever the solver: $(cat curves)"
+
 # A ratio; other candidates; what is said of a tensor holds.
 check 0 "" quantize -q --target-ratio 0.75 --candidates q4_0,q8_0,f16 -o r.gguf \
     --skip '*q.weight' --override '*ffn_up*=int8' --embeddings bf16
