@@ -20,6 +20,7 @@ struct job {
     const struct pare_gemm_bf16 *gemm;
     size_t row, rows, column, columns; /* the part of C */
     size_t blocks;                     /* of rows */
+    size_t width;                      /* columns of a block */
     size_t depth;                      /* K in whole groups */
     unsigned char *a;
     const unsigned char *b;
@@ -124,9 +125,9 @@ static void run_tasks(void *context, int worker, size_t begin, size_t end)
     float *sums = job->sums + (size_t)worker * BLOCK_ROWS * BLOCK_COLUMNS;
     for (size_t task = begin; task < end; task++) {
         const size_t row = task % job->blocks * BLOCK_ROWS;
-        const size_t column = task / job->blocks * BLOCK_COLUMNS;
+        const size_t column = task / job->blocks * job->width;
         const size_t rows = smaller(BLOCK_ROWS, job->rows - row);
-        const size_t columns = smaller(BLOCK_COLUMNS, job->columns - column);
+        const size_t columns = smaller(job->width, job->columns - column);
         if (!p->finish) {
             multiply_block(job, p->C + (job->row + row) * p->ldc + job->column + column,
                            p->ldc, row, rows, column, columns, p->accumulate);
@@ -137,6 +138,17 @@ static void run_tasks(void *context, int worker, size_t begin, size_t end)
             p->finish(p->context, sums + i * BLOCK_COLUMNS, job->row + row + i,
                       job->column + column, columns);
     }
+}
+
+/* Blocks narrow enough that there are some for every thread. */
+static size_t width_of(const struct job *job)
+{
+    const size_t enough = pare_threads() > 1 ? 4 * (size_t)pare_threads() : 1;
+    size_t width = BLOCK_COLUMNS;
+    while (job->blocks * divided_up(job->columns, width) < enough &&
+           width / 2 % (size_t)job->gemm->nr == 0)
+        width /= 2;
+    return width;
 }
 
 /* Rows of A against the columns of B that are packed. */
@@ -154,10 +166,11 @@ static enum pare_status multiply_rows(struct job *job, struct pare_arena *scratc
     for (job->row = 0; job->row < p->M; job->row += step) {
         job->rows = smaller(step, p->M - job->row);
         job->blocks = divided_up(job->rows, BLOCK_ROWS);
+        job->width = width_of(job);
         struct pare_matrix A = p->A;
         A.data += job->row * A.row;
         pack(&(struct packing){job, job->a, A, job->rows, mr, job->gemm->pack_a});
-        pare_parallel_for_worker(job->blocks * divided_up(job->columns, BLOCK_COLUMNS), 1,
+        pare_parallel_for_worker(job->blocks * divided_up(job->columns, job->width), 1,
                                  run_tasks, job);
     }
     return PARE_OK;
