@@ -30,6 +30,15 @@ static int count_passes(const struct quantize_work *w, const struct pare_walk_si
     return 1 + (w->saving.one_site || w->o->solver.sequential ? passes : passes > 0);
 }
 
+#define UNIT 128 /* columns of the sweep, whose codes a pass goes through again */
+
+/* To solve for a matrix of NK weights in rows of K. */
+static double solver_products(const struct quantize_work *w, double NK, double K)
+{
+    const double passes = quantize_is_nearest(w) ? 0 : w->o->solver.passes;
+    return NK * ((1.5 + 2 * quantize_is_both(w)) * K + 1.5 * UNIT * passes);
+}
+
 /* Multiplications and additions, in pairs. */
 static double add_products(const struct quantize_work *w)
 {
@@ -52,7 +61,7 @@ static double add_products(const struct quantize_work *w)
                 const int solved = quantize_target(w, slot, &target);
                 wanted |= solved;
                 products += rows * NK * passes * (1 + both);
-                products += solved ? (1.5 + 2 * both) * NK * K : 0;
+                products += solved ? solver_products(w, NK, K) : 0;
             }
             products += wanted ? K * K * (rows * (0.5 + both) + K) : 0;
         }
@@ -154,6 +163,9 @@ void quantize_print_costs(const struct quantize_work *w, const struct quantize_c
            pare_cli_bytes(c->container, text[1]), pare_cli_bytes(c->partial, text[2]),
            pare_cli_bytes(c->hidden, text[3]), pare_cli_bytes(c->moments, text[4]));
     printf("time: about %.1f s\n", c->seconds);
+    if (quantize_has_budget(w->o))
+        printf("        without the measuring of formats, which has been done: a run "
+               "does it again\n");
 }
 
 int quantize_costs_json(const struct quantize_costs *c, cJSON *json)

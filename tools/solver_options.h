@@ -31,7 +31,7 @@ extern const char *const solver_orders[];
                         "groups, large inputs first, a whole group at a time; all, "     \
                         "large inputs first, with grids found before; auto, all from "   \
                         "4 bits on, else and in super-blocks groups"),                   \
-        PARE_CLI_INT(0, "passes", "N", &(o)->passes, 0, 1000,                            \
+        PARE_CLI_INT(0, "passes", "N", &(o)->passes, 0, 100,                             \
                      "gptq: how often the codes it chose are gone through again, each "  \
                      "for what the others around it became"),                            \
         PARE_CLI_DOUBLE(0, "damping", "X", &(o)->damping, 0, 100,                        \

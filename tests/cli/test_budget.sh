@@ -54,6 +54,8 @@ done
 check 0 "BF16" pare-inspect r.gguf -t 'token_embd.weight'
 pare-inspect r.gguf | grep -qE 'int[2-6]/' && fail "a format that is no candidate"
 check 0 "the file has " quantize --target-ratio 0.9 --plan
+grep -q "^ *without the measuring of formats, which has been done" .out ||
+    fail "--plan: nothing of the measuring"
 
 # What all candidates make the same of has their form; equal sizes are a choice too.
 check 0 "" quantize -q --candidates q5_k,q6_k --target-size 99kB -o same.gguf

@@ -12,10 +12,22 @@ sed 's/.*/{"text": "&"}/' plain.txt >lines.jsonl
 quantize() { pare-quantize tiny.gguf --progress none "$@"; }
 
 # The plan: what it takes, but for the time, which is the machine's.
-plan() { quantize -s int4 --calibration plain.txt --plan "$@" | sed 's/time: about .* s$/time: about - s/'; }
+# Threads and kernels have memory of their own.
+plan() {
+    quantize -s int4 --calibration plain.txt --plan --threads 2 --cpu scalar |
+        sed 's/time: about .* s$/time: about - s/'
+}
 golden quantize-plan-calibrated plan
 check 0 "time: about " quantize -s int4 --calibration plain.txt --dry-run
 absent tiny.gguf.lock
+# Passes over the codes take time: a hundred of them more than all the rest.
+seconds() {
+    quantize -q -s int4 --group-size 0 --calibration plain.txt --plan --json plan.json "$@" >/dev/null
+    sed -n 's/.*"seconds":[[:space:]]*\([0-9.e-]*\).*/\1/p' plan.json
+}
+awk -v none="$(seconds --passes 0)" -v many="$(seconds --passes 100)" \
+    'BEGIN { exit !(none > 0 && many > 2 * none) }' || fail "100 passes take no time"
+check 2 "--passes" quantize -s int4 --calibration plain.txt --passes 101 -o x.gguf
 
 # What is told and written.
 check 0 "plain.txt: 60 of 60 sentences, 660 tokens" \
