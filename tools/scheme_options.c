@@ -84,6 +84,11 @@ scheme_options_items(const struct scheme_options *o, enum pare_scheme scheme,
                      struct scheme_options_use *use, struct pare_error *err)
 {
     struct pare_scheme_options options = pare_scheme_defaults(scheme);
+    if (o->group_size > 0 && o->group_size % 32)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--group-size %d: expected a multiple of 32, or 0 for a whole "
+                         "row",
+                         o->group_size);
     options.strict = o->strict;
     options.bf16 = o->scale_format;
     options.group_size = o->group_size;

@@ -94,6 +94,8 @@ done
 pare-train $squeeze --checkpoint-every 2 -o again.gguf --resume 2>/dev/null ||
     fail "compressed and killed: not resumed"
 cmp squeezed.gguf again.gguf || fail "compressed, killed and resumed: other bytes"
+check 2 "--group-size 33: expected a multiple of 32" \
+    pare-train $start $data --qat int4 --group-size 33 -o x.gguf
 # Without the compression of the stopped run it does not go on.
 pare-train $squeeze --checkpoint-every 2 -o stopped.gguf --metrics stopped.jsonl \
     2>/dev/null &
