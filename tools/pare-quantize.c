@@ -129,6 +129,26 @@ static enum pare_status plan(const struct quantize_work *w)
     return w->o->json ? quantize_write_report(w, calibrated ? &costs : NULL) : PARE_OK;
 }
 
+/* Ranges that were asked for will be somewhere: in one of the candidates, if there are
+ * some, else as it has been decided. */
+static enum pare_status check_static(struct quantize_work *w,
+                                     const struct budget_candidates *c)
+{
+    struct pare_scheme_item *const decided = w->items;
+    int any = c->count == 0 && quantize_has_static(w);
+    if (!w->o->inputs.is_static)
+        return PARE_OK;
+    for (size_t k = 0; k < c->count && !any; k++) {
+        w->items = c->items[k];
+        any = quantize_has_static(w);
+    }
+    w->items = decided;
+    return any ? PARE_OK
+               : pare_fail(w->err, PARE_ERR_USAGE,
+                           "--activations static is for inputs that only int8 matrices "
+                           "read, and there are none");
+}
+
 static enum pare_status quantize(struct quantize_work *w)
 {
     struct budget_candidates candidates = {0};
@@ -139,8 +159,10 @@ static enum pare_status quantize(struct quantize_work *w)
     if (quantize_has_search(w->o))
         PARE_TRY(budget_search_check(w));
     PARE_TRY(quantize_prepare(w));
+    PARE_TRY(check_static(w, &candidates));
     PARE_TRY(pare_ckpt_sha256(w->stored.ckpt, w->sha256, w->err));
     PARE_TRY(quantize_budget(w, &candidates, make));
+    PARE_TRY(check_static(w, &(struct budget_candidates){0})); /* what was chosen */
     if (w->o->dry_run)
         return plan(w);
     tell_fallbacks(w);
@@ -162,7 +184,8 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
         return pare_fail(
             err, PARE_ERR_USAGE,
             "--scheme is needed: int8, int8g, int2 to int7, ternary, q8_0, q4_0, "
-            "q4_1, q2_k to q6_k, tq1_0, tq2_0, f16 or bf16");
+            "q4_1, q2_k to q6_k, tq1_0, tq2_0, f16 or bf16; or --target-size, "
+            "--target-ratio, --max-drop or --max-kl, which choose");
     if (!cli->output && !w.o->dry_run)
         return pare_fail(err, PARE_ERR_USAGE, "-o OUTPUT is needed, or --dry-run");
     PARE_TRY(pare_stored_open_container(cli->operands[0], &w.stored, err));
@@ -242,8 +265,11 @@ int main(int argc, char **argv)
     const struct pare_cli_program program = {
         .name = "pare-quantize",
         .summary = "Stores the weights of a container with fewer bits.",
-        .usage = "[options] --scheme SCHEME INPUT.gguf -o OUTPUT.gguf",
+        .usage = "[options] INPUT.gguf -o OUTPUT.gguf",
         .description =
+            "Which format is to be said: --scheme is that of all matrices; "
+            "--target-size, "
+            "--target-ratio, --max-drop and --max-kl choose one for each.\n\n"
             "Weights are rounded to the nearest value of the format, or chosen by a "
             "solver. int8 keeps one scale for each output channel and runs in integer "
             "arithmetic; int8g, int7, int6, int5, int4, int3 and int2 keep one for each "

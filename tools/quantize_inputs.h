@@ -22,6 +22,9 @@ extern const char *const quantize_family_names[]; /* by enum pare_smooth_family 
  * w->makers. Nothing to do: they stay NULL. */
 enum pare_status quantize_survey(struct quantize_work *w) PARE_CHECKED;
 
+/* Whether --activations static has inputs to be for: that int8 matrices alone read. */
+int quantize_has_static(const struct quantize_work *w);
+
 /* What that takes: bytes of memory, beside hidden states, a block and a batch, and
  * multiplications. Both are 0 when there is nothing to look for. */
 void quantize_survey_costs(const struct quantize_work *w, uint64_t *bytes,

@@ -242,25 +242,18 @@ void quantize_survey_costs(const struct quantize_work *w, uint64_t *bytes,
     }
 }
 
-/* Ranges that were asked for will be somewhere. */
-static enum pare_status check_static(struct survey *s)
+int quantize_has_static(const struct quantize_work *w)
 {
-    struct quantize_work *w = s->w;
     const struct pare_config *config = &w->stored.config;
-    if (!w->o->inputs.is_static)
-        return PARE_OK;
+    const struct survey s = {.w = (struct quantize_work *)w};
     for (int part = 0; part <= (int)config->layers; part++) {
         struct pare_walk_site sites[PARE_WALK_SITES];
         const int n = pare_walk_sites(config, &w->stored.plan, part, sites);
-        for (int i = 0; i < n; i++) {
-            const struct quantize_readers readers = quantize_readers_of(w, &sites[i]);
-            if (wants(s, &sites[i]) && quantize_all_int8(w, &readers))
-                return PARE_OK;
-        }
+        for (int i = 0; i < n; i++)
+            if (wants((void *)&s, &sites[i]))
+                return 1;
     }
-    return pare_fail(w->err, PARE_ERR_USAGE,
-                     "--activations static is for inputs that only int8 matrices read, "
-                     "and there are none");
+    return 0;
 }
 
 enum pare_status quantize_survey(struct quantize_work *w)
@@ -287,7 +280,6 @@ enum pare_status quantize_survey(struct quantize_work *w)
         input_options_candidates(o, s.candidates, &s.n_candidates, &s.fixed, w->err));
     if (!w->calibration.samples || (!s.n_candidates && !o->is_static))
         return PARE_OK;
-    PARE_TRY(check_static(&s));
     PARE_TRY(
         pare_arena_alloc(&w->stored.arena, &w->sites, count, sizeof *w->sites, w->err));
     PARE_TRY(

@@ -154,5 +154,9 @@ check 0 "of it the survey of inputs, before the rest: " quantize -s int8 --smoot
 absent x.gguf
 check 2 "there are none" quantize -s int4 --activations static -o x.gguf --progress lines
 grep -q "calibrate" .out && fail "no int8 matrix: after the walk"
+check 2 "there are none" quantize -s int4 --activations static --plan
+check 2 "there are none" quantize --target-size 99kB --candidates int4,f16 \
+    --activations static -o x.gguf --progress lines
+grep -q "calibrate" .out && fail "no int8 candidate: after the walk"
 absent x.gguf
 finish
