@@ -136,10 +136,14 @@ out:
 /* The folder of a path without a file behind it; 0 when there is none. */
 static int stat_folder(const char *path, const char *name, struct stat *out)
 {
-    char *folder =
-        strndup(name > path ? path : ".", name > path ? (size_t)(name - path) : 1);
-    const int found = folder && stat(folder, out) == 0;
-    free(folder);
+    const size_t n = name > path ? (size_t)(name - path) : 0;
+    struct pare_error no;
+    char *folder;
+    if (pare_alloc(&folder, n + 2, 1, &no) != PARE_OK)
+        return 0;
+    memcpy(folder, n ? path : ".", n ? n : 1);
+    const int found = stat(folder, out) == 0;
+    pare_free(folder);
     return found;
 }
 
