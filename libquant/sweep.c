@@ -4,20 +4,13 @@
 #include <string.h>
 
 #include "libquant/improve.h"
+#include "libquant/sweep_units.h"
 #include "runtime/base/parallel.h"
 #include "runtime/kernels/kernels.h"
 #include "runtime/tensor/cholesky.h"
 
 #define ROWS PARE_SWEEP_ROWS
-#define UNIT 128   /* columns of a unit, about */
-#define WHOLE 256  /* the most columns of a group that is not cut into units */
 #define WINDOW 512 /* columns after which S is brought up to date for all later ones */
-
-struct unit {
-    size_t column, columns;
-    float *inverse, *T; /* [columns, columns] */
-    float *M;           /* the same, R_aa R_aa^T: when there are passes */
-};
 
 struct worker {
     float *w, *x, *q; /* [columns of a unit, ROWS] */
@@ -42,12 +35,12 @@ struct job {
     float *all;         /* [tiles, unit, ROWS]: x of every tile, when there are blocks */
     float *group;       /* [N, filling->group], when groups are larger than units */
     float *group_tiles; /* [filling->group, ROWS] a worker */
-    struct unit *units;
-    size_t n_units, most, window;
+    struct pare_sweep_units units;
+    size_t window;
     struct worker *workers;
-    const struct unit *unit;   /* at work */
-    size_t window_column;      /* first of the window at work */
-    struct pare_sweep_tile *t; /* [tiles], for choose */
+    const struct pare_sweep_unit *unit; /* at work */
+    size_t window_column;               /* first of the window at work */
+    struct pare_sweep_tile *t;          /* [tiles], for choose */
 };
 
 static size_t smaller(size_t a, size_t b)
@@ -57,79 +50,15 @@ static size_t smaller(size_t a, size_t b)
 
 static int has_large_groups(const struct job *job)
 {
-    return job->filling->group > job->most;
-}
-
-/* --- Units --- */
-
-static size_t unit_end(const struct pare_sweep_filling *filling, size_t column)
-{
-    const size_t group = filling->group, block = filling->block;
-    if (block)
-        return (column / block + 1) * block;
-    if (group > UNIT && group <= WHOLE)
-        return column + group;
-    if (!group || group > UNIT) {
-        const size_t end = column + UNIT;
-        return group ? smaller(end, (column / group + 1) * group) : end;
-    }
-    return column + UNIT / group * group;
-}
-
-/* M = R_aa R_aa^T, by way of T: below the diagonal R has something else. */
-static void square(const struct job *job, const struct unit *unit, float *gemm)
-{
-    const size_t n = unit->columns;
-    const float *R = job->R + unit->column * (job->K + 1);
-    memset(unit->T, 0, n * n * sizeof *unit->T);
-    for (size_t i = 0; i < n; i++)
-        memcpy(unit->T + i * (n + 1), R + i * (job->K + 1), (n - i) * sizeof *unit->T);
-    pare_gemm_one(&(struct pare_gemm_task){.M = n,
-                                           .N = n,
-                                           .K = n,
-                                           .A = pare_rows(unit->T, n),
-                                           .B = pare_transposed(unit->T, n),
-                                           .C = unit->M,
-                                           .ldc = n},
-                  gemm);
+    return job->filling->group > job->units.most;
 }
 
 static void invert_units(void *context, int worker, size_t begin, size_t end)
 {
     const struct job *job = context;
-    for (size_t u = begin; u < end; u++) {
-        const struct unit *unit = &job->units[u];
-        const size_t n = unit->columns;
-        const float *R = job->R + unit->column * job->K + unit->column;
-        if (unit->M)
-            square(job, unit, job->workers[worker].gemm);
-        pare_triangle_inverse(R, n, job->K, unit->inverse, n, job->workers[worker].gemm);
-        for (size_t i = 0; i < n; i++)
-            for (size_t j = 0; j < n; j++)
-                unit->T[i * n + j] = unit->inverse[i * n + j] * R[i * job->K + i];
-    }
-}
-
-static enum pare_status cut_units(struct job *job, struct pare_arena *scratch,
-                                  struct pare_error *err)
-{
-    for (size_t k = 0; k < job->K; k = unit_end(job->filling, k))
-        job->n_units++;
-    PARE_TRY(
-        pare_arena_alloc(scratch, &job->units, job->n_units, sizeof *job->units, err));
-    struct unit *unit = job->units;
-    for (size_t k = 0; k < job->K; k += unit++->columns) {
-        *unit = (struct unit){.column = k,
-                              .columns = smaller(unit_end(job->filling, k), job->K) - k};
-        if (unit->columns > job->most)
-            job->most = unit->columns;
-        const size_t floats = unit->columns * unit->columns;
-        PARE_TRY(pare_arena_alloc(scratch, &unit->inverse, floats, sizeof(float), err));
-        PARE_TRY(pare_arena_alloc(scratch, &unit->T, floats, sizeof(float), err));
-        if (job->filling->passes)
-            PARE_TRY(pare_arena_alloc(scratch, &unit->M, floats, sizeof(float), err));
-    }
-    return PARE_OK;
+    for (size_t u = begin; u < end; u++)
+        pare_sweep_unit_invert(&job->units.unit[u], job->R, job->K,
+                               job->workers[worker].gemm);
 }
 
 /* --- Memory --- */
@@ -141,19 +70,13 @@ static size_t larger(size_t a, size_t b)
 
 static size_t gemm_floats(size_t most)
 {
-    return larger(larger(pare_gemm_one_scratch(most, ROWS, most),
-                         pare_gemm_one_scratch(most, most, most)),
-                  pare_triangle_scratch(most));
+    return larger(pare_gemm_one_scratch(most, ROWS, most), pare_sweep_unit_scratch(most));
 }
 
 /* What worker_init allocates, and a worker's part of job->group_tiles. */
 size_t pare_sweep_worker_bytes(const struct pare_sweep_filling *filling, size_t K)
 {
-    size_t most = 0;
-    for (size_t k = 0, end; k < K; k = end) {
-        end = smaller(unit_end(filling, k), K);
-        most = larger(most, end - k);
-    }
+    const size_t most = pare_sweep_units_most(filling, K);
     const size_t tiles = filling->passes ? 6 : 3;
     const size_t group = filling->group > most ? filling->group : 0;
     const size_t floats = (tiles * most + group + 1) * ROWS + K + gemm_floats(most);
@@ -163,7 +86,7 @@ size_t pare_sweep_worker_bytes(const struct pare_sweep_filling *filling, size_t 
 static enum pare_status worker_init(const struct job *job, struct worker *worker,
                                     struct pare_arena *scratch, struct pare_error *err)
 {
-    const size_t n = job->most * ROWS, gemm = gemm_floats(job->most);
+    const size_t n = job->units.most * ROWS, gemm = gemm_floats(job->units.most);
     PARE_TRY(pare_arena_alloc(scratch, &worker->w, n, sizeof(float), err));
     PARE_TRY(pare_arena_alloc(scratch, &worker->x, n, sizeof(float), err));
     PARE_TRY(pare_arena_alloc(scratch, &worker->q, n, sizeof(float), err));
@@ -193,9 +116,9 @@ static enum pare_status allocate(struct job *job, struct pare_arena *scratch,
     PARE_TRY(
         pare_arena_alloc(scratch, &job->E, job->N, job->window * sizeof(float), err));
     if (job->filling->block) {
-        PARE_TRY(pare_arena_alloc(scratch, &job->all, job->tiles * job->most,
+        PARE_TRY(pare_arena_alloc(scratch, &job->all, job->tiles * job->units.most,
                                   ROWS * sizeof(float), err));
-        memset(job->all, 0, job->tiles * job->most * ROWS * sizeof(float));
+        memset(job->all, 0, job->tiles * job->units.most * ROWS * sizeof(float));
         PARE_TRY(pare_arena_alloc(scratch, &job->t, job->tiles, sizeof *job->t, err));
     }
     if (!has_large_groups(job))
@@ -249,7 +172,7 @@ static void from_order(void *context, int worker, size_t begin, size_t end)
 
 static struct pare_sweep_tile tile_of(const struct job *job, size_t number, float *x)
 {
-    const struct unit *unit = job->unit;
+    const struct pare_sweep_unit *unit = job->unit;
     return (struct pare_sweep_tile){.row = number * ROWS,
                                     .rows = smaller(ROWS, job->N - number * ROWS),
                                     .column = unit->column,
@@ -368,7 +291,7 @@ static void begin_tiles(void *context, int worker, size_t begin, size_t end)
 {
     const struct job *job = context;
     for (size_t number = begin; number < end; number++) {
-        job->t[number] = tile_of(job, number, job->all + number * job->most * ROWS);
+        job->t[number] = tile_of(job, number, job->all + number * job->units.most * ROWS);
         begin_tile(job, &job->workers[worker], &job->t[number]);
     }
 }
@@ -456,8 +379,8 @@ static enum pare_status update(struct job *job, size_t begin, size_t end, size_t
 static enum pare_status walk(struct job *job, struct pare_arena *scratch,
                              struct pare_error *err)
 {
-    for (size_t u = 0; u < job->n_units; u++) {
-        job->unit = &job->units[u];
+    for (size_t u = 0; u < job->units.count; u++) {
+        job->unit = &job->units.unit[u];
         const size_t begin = job->unit->column, end = begin + job->unit->columns;
         const size_t window_end = smaller(job->window_column + job->window, job->K);
         PARE_TRY(run_unit(job, scratch, err));
@@ -474,7 +397,8 @@ static enum pare_status walk(struct job *job, struct pare_arena *scratch,
 static size_t window_of(const struct job *job)
 {
     const size_t group = job->filling->group;
-    const size_t piece = has_large_groups(job) && group < job->K ? group : job->most;
+    const size_t piece =
+        has_large_groups(job) && group < job->K ? group : job->units.most;
     return piece < WINDOW ? WINDOW / piece * piece : piece;
 }
 
@@ -496,7 +420,7 @@ enum pare_status pare_sweep_run(const struct pare_sweep *sweep,
     struct permuting p = {factor->order, factor->K, sweep->W, NULL, NULL};
     const int natural = is_natural(factor);
     enum pare_status status;
-    PARE_TRY_OUT(cut_units(&job, scratch, err));
+    PARE_TRY_OUT(pare_sweep_units_cut(&job.units, filling, job.K, scratch, err));
     job.window = window_of(&job);
     PARE_TRY_OUT(allocate(&job, scratch, err));
     if (!natural) {
@@ -508,7 +432,7 @@ enum pare_status pare_sweep_run(const struct pare_sweep *sweep,
     memset(sweep->loss, 0, job.N * sizeof *sweep->loss);
     for (size_t k = 0; k < job.K; k++)
         job.cost[k] = job.R[k * job.K + k] * job.R[k * job.K + k];
-    pare_parallel_for_worker(job.n_units, 1, invert_units, &job);
+    pare_parallel_for_worker(job.units.count, 1, invert_units, &job);
     PARE_TRY_OUT(walk(&job, scratch, err));
     p.to = job.S;
     p.workers = job.workers;

@@ -12,7 +12,7 @@ flags="-ffp-contract=off -fno-math-errno -fopenmp -D_GNU_SOURCE -I."
 for source in runtime/kernels/*.c runtime/tensor/*.c runtime/base/alloc.c \
     runtime/base/arena.c runtime/base/error.c runtime/base/parallel.c \
     libquant/correct.c libquant/factor.c libquant/fit.c libquant/gptq.c libquant/grid.c \
-    libquant/grids.c libquant/improve.c libquant/nearest.c libquant/rtn.c libquant/superfit.c \
+    libquant/grids.c libquant/improve.c libquant/sweep_units.c libquant/nearest.c libquant/rtn.c libquant/superfit.c \
     libquant/sweep.c libquant/target.c \
     tests/support/kernel_cases.c tests/support/solver_problem.c; do
     case $source in
