@@ -6,6 +6,7 @@
  */
 #include <arm_neon.h>
 
+#include "runtime/kernels/grouped_neon_bits.h"
 #include "runtime/kernels/grouped_pack.h"
 #include "runtime/kernels/grouped_run.h"
 #include "runtime/kernels/tiers.h"
@@ -23,19 +24,6 @@ static void pack_a_neon(const struct pare_grouped *shape, void *out, uint8_t *ro
                         const float *scale, const int32_t *zero, int m)
 {
     pack_rows_of_groups(shape, out, rows, scale, zero, (size_t)m, 0, pare_pack_neon);
-}
-
-/* Bits shift .. shift + width of every byte; the shift is an immediate operand. */
-ALWAYS_INLINE uint8x16_t bits_of(uint8x16_t bytes, const int shift, const int width)
-{
-    const uint8x16_t mask = vdupq_n_u8((uint8_t)((1 << width) - 1));
-    switch (shift) {
-    case 2: return vandq_u8(vshrq_n_u8(bytes, 2), mask);
-    case 4:
-        return width == 4 ? vshrq_n_u8(bytes, 4) : vandq_u8(vshrq_n_u8(bytes, 4), mask);
-    case 6: return vshrq_n_u8(bytes, 6);
-    default: return width == 8 ? bytes : vandq_u8(bytes, mask);
-    }
 }
 
 ALWAYS_INLINE uint8x16_t unpacked(const int width, const uint8_t *b, const int quad)

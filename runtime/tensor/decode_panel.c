@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "runtime/tensor/panels.h"
 #include "runtime/tensor/superblocks.h"
 
 /* The kernel that decodes stored rows into a panel; NULL: the type has super-blocks. */
@@ -19,8 +20,6 @@ static pare_panel_fn *panel_kernel(const struct pare_kernels *kernels,
     }
 }
 
-#define MOST_COLUMNS 64 /* of a panel of any tier */
-
 /* The super-blocks that n rows have at one k. */
 static void superblock_panel(const struct pare_kernels *kernels,
                              const struct pare_superblock_layout *layout, size_t nr,
@@ -28,7 +27,7 @@ static void superblock_panel(const struct pare_kernels *kernels,
 {
     const size_t sub = (size_t)layout->sub;
     for (size_t i = 0; i < PARE_SUPERBLOCK; i += sub) {
-        float scale[MOST_COLUMNS], offset[MOST_COLUMNS];
+        float scale[PARE_PANEL_COLUMNS], offset[PARE_PANEL_COLUMNS];
         for (size_t j = 0; j < n; j++) {
             scale[j] = blocks[j].d * (float)blocks[j].scale[i / sub];
             offset[j] = blocks[j].dmin * (float)blocks[j].minimum[i / sub];
@@ -47,7 +46,7 @@ void pare_decode_panel(const struct pare_kernels *kernels,
     const size_t stride = weight->K / info->block * info->block_bytes;
     const unsigned char *from = (const unsigned char *)weight->data + column * stride +
                                 k / info->block * info->block_bytes;
-    struct pare_superblock blocks[MOST_COLUMNS];
+    struct pare_superblock blocks[PARE_PANEL_COLUMNS];
     if (n < nr)
         memset(panel, 0, kc * nr * sizeof *panel);
     if (!layout) {

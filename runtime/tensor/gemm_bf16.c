@@ -176,6 +176,32 @@ static enum pare_status multiply_rows(struct job *job, struct pare_arena *scratc
     return PARE_OK;
 }
 
+/* B is packed as many columns at a time as fit. */
+static enum pare_status multiply_columns(struct job *job, struct pare_arena *scratch,
+                                         struct pare_error *err)
+{
+    const struct pare_bf16_product *p = job->product;
+    const size_t nr = (size_t)job->gemm->nr;
+    unsigned char *b;
+    size_t step = PACKED_ELEMENTS / job->depth / BLOCK_COLUMNS * BLOCK_COLUMNS;
+    if (step < BLOCK_COLUMNS)
+        step = BLOCK_COLUMNS;
+    step = smaller(step, p->N);
+    PARE_TRY(pare_arena_alloc(scratch, &b, whole(step, nr) * job->depth,
+                              job->gemm->element, err));
+    job->b = b;
+    for (job->column = 0; job->column < p->N; job->column += step) {
+        job->columns = smaller(step, p->N - job->column);
+        const struct pare_matrix B = {p->B.data + job->column * p->B.column, p->B.column,
+                                      p->B.row}; /* transposed */
+        pack(&(struct packing){job, b, B, job->columns, nr, job->gemm->pack_b});
+        struct pare_arena_mark mark = pare_arena_mark(scratch);
+        PARE_TRY(multiply_rows(job, scratch, err));
+        pare_arena_release(scratch, mark);
+    }
+    return PARE_OK;
+}
+
 static enum pare_status multiply(const struct pare_bf16_product *p,
                                  struct pare_arena *scratch, struct pare_error *err)
 {
@@ -184,31 +210,12 @@ static enum pare_status multiply(const struct pare_bf16_product *p,
                       .depth = depth_of(p->K),
                       .columns = p->N,
                       .b = p->packed};
-    const size_t nr = (size_t)job.gemm->nr;
-    unsigned char *b;
-    size_t step = PACKED_ELEMENTS / job.depth / BLOCK_COLUMNS * BLOCK_COLUMNS;
-    if (step < BLOCK_COLUMNS)
-        step = BLOCK_COLUMNS;
-    step = smaller(step, p->N);
     if (p->finish)
         PARE_TRY(pare_arena_alloc(scratch, &job.sums,
                                   (size_t)pare_threads() * BLOCK_ROWS * BLOCK_COLUMNS,
                                   sizeof *job.sums, err));
-    if (p->packed)
-        return multiply_rows(&job, scratch, err);
-    PARE_TRY(pare_arena_alloc(scratch, &b, whole(step, nr) * job.depth, job.gemm->element,
-                              err));
-    job.b = b;
-    for (job.column = 0; job.column < p->N; job.column += step) {
-        job.columns = smaller(step, p->N - job.column);
-        const struct pare_matrix B = {p->B.data + job.column * p->B.column, p->B.column,
-                                      p->B.row}; /* transposed */
-        pack(&(struct packing){&job, b, B, job.columns, nr, job.gemm->pack_b});
-        struct pare_arena_mark mark = pare_arena_mark(scratch);
-        PARE_TRY(multiply_rows(&job, scratch, err));
-        pare_arena_release(scratch, mark);
-    }
-    return PARE_OK;
+    return p->packed ? multiply_rows(&job, scratch, err)
+                     : multiply_columns(&job, scratch, err);
 }
 
 enum pare_status pare_bf16_multiply(const struct pare_bf16_product *product,

@@ -208,17 +208,14 @@ enum pare_status pare_linear_init(struct pare_linear *linear,
     return PARE_OK;
 }
 
-void pare_linear_decode(const struct pare_kernels *kernels,
-                        const struct pare_weight *weight, size_t row, size_t k,
-                        float *out, size_t n)
+/* Of a type without scales beside it. */
+static void decode_row(const struct pare_weight *weight, size_t row, float *out)
 {
-    if (weight->groups.bits) {
-        pare_groups_decode(&weight->groups, weight->data, row, weight->K, k, n, out);
-        return;
-    }
+    const struct pare_kernels *kernels = pare_kernels();
     const struct pare_dtype_info *info = pare_dtype_info(weight->type);
-    const unsigned char *from = (const unsigned char *)weight->data +
-                                (row * weight->K + k) / info->block * info->block_bytes;
+    const size_t n = weight->K;
+    const unsigned char *from =
+        (const unsigned char *)weight->data + row * n / info->block * info->block_bytes;
     switch (weight->type) {
     case PARE_F16: kernels->decode_f16(out, from, n); break;
     case PARE_BF16: kernels->decode_bf16(out, from, n); break;
@@ -232,8 +229,13 @@ void pare_linear_decode(const struct pare_kernels *kernels,
 
 void pare_weight_row(const struct pare_weight *weight, size_t n, float *out)
 {
-    if (!pare_weight_is_i8(weight)) {
-        pare_linear_decode(pare_kernels(), weight, n, 0, out, weight->K);
+    if (weight->groups.bits) {
+        pare_groups_decode(&weight->groups, weight->data, n, weight->K, 0, weight->K,
+                           out);
+        return;
+    }
+    if (weight->type != PARE_I8) {
+        decode_row(weight, n, out);
         return;
     }
     const int8_t *row = (const int8_t *)weight->data + n * weight->K;

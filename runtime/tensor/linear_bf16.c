@@ -20,7 +20,7 @@ static void pack_tiles(void *context, int worker, size_t begin, size_t end)
     for (size_t tile = begin; tile < end; tile++) {
         const size_t first = tile * nr, n = N - first < nr ? N - first : nr;
         for (size_t i = 0; i < n; i++)
-            pare_linear_decode(p->kernels, weight, first + i, 0, rows + i * K, K);
+            pare_weight_row(weight, first + i, rows + i * K);
         pare_bf16_pack_rows(p->kernels, N, K, first, n, rows, p->part->packed);
     }
 }

@@ -50,8 +50,6 @@ struct packing {
     size_t own_bytes;
 };
 
-#define MOST_COLUMNS 64 /* of a panel of any tier */
-
 /* Group g of the columns of a panel. */
 static void pack_group(const struct packing *p, uint8_t *codes, size_t column, size_t n,
                        size_t g, unsigned char *out)
@@ -59,8 +57,8 @@ static void pack_group(const struct packing *p, uint8_t *codes, size_t column, s
     const struct pare_groups *groups = &p->weight->groups;
     const size_t row_bytes = pare_codes_bytes(groups->bits, p->weight->K);
     const size_t begin = g * groups->size / 8 * (size_t)groups->bits;
-    float scale[MOST_COLUMNS];
-    uint8_t zero[MOST_COLUMNS];
+    float scale[PARE_PANEL_COLUMNS];
+    uint8_t zero[PARE_PANEL_COLUMNS];
     for (size_t j = 0; j < n; j++) {
         const size_t at = (column + j) * p->shape.groups + g;
         pare_codes_unpack(groups->bits,

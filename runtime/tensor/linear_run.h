@@ -65,12 +65,6 @@ struct pare_grouped pare_grouped_shape(const struct pare_weight *weight);
 void pare_linear_finish_row(const struct pare_linear_run *run, int part, float *sums,
                             size_t row, size_t column, size_t n);
 
-/* Inputs k .. k + n (k a multiple of 32) of row `row` of a weight that is not I8 with one
- * scale a row, as floats. */
-void pare_linear_decode(const struct pare_kernels *kernels,
-                        const struct pare_weight *weight, size_t row, size_t k,
-                        float *out, size_t n);
-
 /* Cuts every part and numbers the tasks. panel_bytes: of a panel in one pass. */
 void pare_linear_cut(struct pare_linear_run *run, size_t mr, size_t nr, size_t block_rows,
                      size_t panel_bytes);

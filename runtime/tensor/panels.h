@@ -20,6 +20,8 @@ extern "C" {
 
 /* At least as large as the tile of every tier. */
 #define PARE_TILE_FLOATS 512
+/* The same of columns of a panel. */
+#define PARE_PANEL_COLUMNS 64
 
 #define PARE_KC 768 /* k of one pass; a multiple of every block format's length */
 
