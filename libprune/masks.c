@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "libprune/choose.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/parallel.h"
 
@@ -18,57 +19,29 @@ struct pare_masks {
     uint32_t *zero;  /* bits: zero now; the compressor's state */
     uint32_t *kept;  /* bits: zero at the start */
     size_t words;
+    float *scores; /* of the blocks of the largest matrix, when a mask grows */
+    uint8_t *gone; /* the same; of N:M of its weights */
     struct pare_arena arena;
 };
 
 struct pare_masks_options pare_masks_options_default(void)
 {
-    return (struct pare_masks_options){.begin = 0.1, .end = 2.0 / 3, .every = 50};
+    return (struct pare_masks_options){
+        .pattern = {.rows = 1, .columns = 1}, .begin = 0.1, .end = 2.0 / 3, .every = 50};
 }
 
-/* --- Schedule and rank ------------------------------------------------------------ */
+/* --- Schedule --------------------------------------------------------------------- */
 
 double pare_masks_schedule(const struct pare_masks_options *options, uint64_t t,
                            uint64_t n)
 {
     const double at = (double)t / (double)n;
     if (at >= options->end || t >= pare_compressor_last_change(options->end, n))
-        return options->sparsity;
+        return options->pattern.sparsity;
     if (at < options->begin)
         return 0;
     const double left = 1 - (at - options->begin) / (options->end - options->begin);
-    return options->sparsity * (1 - left * left * left);
-}
-
-static uint32_t magnitude_bits(float v)
-{
-    uint32_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    return bits & 0x7FFFFFFF;
-}
-
-/* Floats without their sign are ordered like their bits: the digits of the answer are
- * found from the most significant on, by counting. */
-float pare_magnitude_rank(const float *v, size_t n, size_t k)
-{
-    static const int shifts[] = {20, 10, 0};
-    uint32_t found = 0, known = 0; /* bits of the answer, and which they are */
-    for (int pass = 0; pass < 3; pass++) {
-        const uint32_t digit = pass ? 0x3FF : 0x7FF;
-        size_t count[0x800] = {0};
-        for (size_t i = 0; i < n; i++) {
-            const uint32_t bits = magnitude_bits(v[i]);
-            count[bits >> shifts[pass] & digit] += (bits & known) == found;
-        }
-        uint32_t d = 0;
-        while (count[d] < k)
-            k -= count[d++];
-        found |= d << shifts[pass];
-        known |= digit << shifts[pass];
-    }
-    float rank;
-    memcpy(&rank, &found, sizeof rank);
-    return rank;
+    return options->pattern.sparsity * (1 - left * left * left);
 }
 
 /* --- Bits ------------------------------------------------------------------------- */
@@ -101,29 +74,56 @@ static int bit(const uint32_t *row, size_t k)
 
 /* --- The compressor --------------------------------------------------------------- */
 
-/* The mask of a matrix: its `zeros` smallest magnitudes, of equals the first, and what is
- * kept. */
-static void draw(struct pare_masks *masks, size_t slot, const float *v, size_t zeros)
+/* Blocks that become zero, in masks->gone: the `zeros` smallest, by their weights'
+ * magnitudes. */
+static void choose_blocks(struct pare_masks *masks, size_t slot, const float *v,
+                          double share)
 {
+    const struct pare_pattern *pattern = &masks->options.pattern;
     const size_t N = height_of(masks, slot), K = width_of(masks, slot);
-    const float rank = zeros ? pare_magnitude_rank(v, N * K, zeros) : 0;
-    size_t below = 0;
-    for (size_t i = 0; zeros && i < N * K; i++)
-        below += fabsf(v[i]) < rank;
-    size_t equals = zeros - below; /* of those with that magnitude, as many as fit */
+    const size_t across = K / pattern->columns, count = N / pattern->rows * across;
+    float *scores = masks->scores;
+    memset(scores, 0, count * sizeof *scores);
+    for (size_t n = 0; n < N; n++)
+        for (size_t k = 0; k < K; k++)
+            scores[n / pattern->rows * across + k / pattern->columns] +=
+                fabsf(v[n * K + k]);
+    pare_choose_smallest(scores, count, (size_t)(share * (double)count + 0.5),
+                         masks->gone);
+}
+
+/* The same of every m weights of a row; masks->gone is of weights. */
+static void choose_of_m(struct pare_masks *masks, size_t slot, const float *v,
+                        double share)
+{
+    const size_t count = height_of(masks, slot) * width_of(masks, slot);
+    const size_t m = masks->options.pattern.m;
+    const size_t zeros = (size_t)(share * (double)m + 0.5);
+    for (size_t i = 0; i < count; i += m) {
+        float scores[PARE_PATTERN_MOST];
+        for (size_t j = 0; j < m; j++)
+            scores[j] = fabsf(v[i + j]);
+        for (size_t j = 0; j < m; j++)
+            masks->gone[i + j] = (uint8_t)pare_choose_is_smallest(scores, m, j, zeros);
+    }
+}
+
+/* The mask of a matrix: what is chosen, and what is kept. */
+static void draw(struct pare_masks *masks, size_t slot, const float *v, double share)
+{
+    const struct pare_pattern *pattern = &masks->options.pattern;
+    const size_t N = height_of(masks, slot), K = width_of(masks, slot);
+    const size_t across = K / pattern->columns;
+    if (pattern->m)
+        choose_of_m(masks, slot, v, share);
+    else
+        choose_blocks(masks, slot, v, share);
     for (size_t n = 0; n < N; n++) {
         uint32_t *row = row_of(masks, masks->zero, slot, n);
-        const uint32_t *kept = row_of(masks, masks->kept, slot, n);
-        memcpy(row, kept, row_words(K) * sizeof *row);
-        for (size_t k = 0; zeros && k < K; k++) {
-            const float magnitude = fabsf(v[n * K + k]);
-            int out = magnitude < rank;
-            if (magnitude == rank && equals) {
-                out = 1;
-                equals--;
-            }
-            row[k / 32] |= (uint32_t)out << k % 32;
-        }
+        const uint8_t *gone = masks->gone + n / pattern->rows * across;
+        memcpy(row, row_of(masks, masks->kept, slot, n), row_words(K) * sizeof *row);
+        for (size_t k = 0; k < K; k++)
+            row[k / 32] |= (uint32_t)gone[k / pattern->columns] << k % 32;
     }
 }
 
@@ -132,7 +132,7 @@ static int is_due(const struct pare_masks_options *o, uint64_t t, uint64_t n)
 {
     const uint64_t first = pare_compressor_last_change(o->begin, n);
     const uint64_t last = pare_compressor_last_change(o->end, n);
-    if (o->sparsity <= 0 || t < first || t > last)
+    if (o->pattern.sparsity <= 0 || t < first || t > last)
         return 0;
     return t == last || t % o->every == 0;
 }
@@ -146,10 +146,8 @@ static enum pare_status begin(void *context, const float *values, const size_t *
         return PARE_OK;
     const double share = pare_masks_schedule(&masks->options, update, updates);
     for (size_t i = 0; i < masks->plan->count; i++)
-        if (masks->covers[i]) {
-            const size_t n = height_of(masks, i) * width_of(masks, i);
-            draw(masks, i, values + start[i], (size_t)(share * (double)n + 0.5));
-        }
+        if (masks->covers[i])
+            draw(masks, i, values + start[i], share);
     return PARE_OK;
 }
 
@@ -192,12 +190,33 @@ static enum pare_status backward(void *context, size_t slot, size_t first, size_
 static enum pare_status check_options(const struct pare_masks_options *o,
                                       struct pare_error *err)
 {
-    if (!(o->sparsity >= 0 && o->sparsity < 1))
+    if (!(o->pattern.sparsity >= 0 && o->pattern.sparsity < 1))
         return pare_fail(err, PARE_ERR_USAGE, "the sparsity must be within 0 to below 1");
     if (!(o->begin >= 0 && o->begin <= o->end && o->end <= 1) || !o->every)
         return pare_fail(err, PARE_ERR_USAGE,
                          "the mask must grow within the run, a step at a time");
     return PARE_OK;
+}
+
+/* The pattern fits every matrix, and there is memory to draw the largest one's mask. */
+static enum pare_status prepare_drawing(struct pare_masks *masks, struct pare_error *err)
+{
+    const struct pare_pattern *pattern = &masks->options.pattern;
+    size_t most = 0;
+    if (pattern->sparsity <= 0)
+        return PARE_OK;
+    for (size_t i = 0; i < masks->plan->count; i++) {
+        if (!masks->covers[i])
+            continue;
+        const size_t N = height_of(masks, i), K = width_of(masks, i);
+        const enum pare_status status = pare_pattern_check(pattern, N, K, err);
+        if (status != PARE_OK)
+            return pare_fail_in(err, status, "tensor %s", masks->plan->slots[i].name);
+        const size_t count = N / pattern->rows * (K / pattern->columns);
+        most = count > most ? count : most;
+    }
+    PARE_TRY(pare_arena_alloc(&masks->arena, &masks->scores, most, sizeof(float), err));
+    return pare_arena_alloc(&masks->arena, &masks->gone, most, 1, err);
 }
 
 static enum pare_status set_up(struct pare_masks *masks, struct pare_error *err)
@@ -213,6 +232,7 @@ static enum pare_status set_up(struct pare_masks *masks, struct pare_error *err)
         if (masks->covers[i])
             masks->words += height_of(masks, i) * row_words(width_of(masks, i));
     }
+    PARE_TRY(prepare_drawing(masks, err));
     PARE_TRY(pare_alloc(&masks->zero, masks->words, sizeof *masks->zero, err));
     PARE_TRY(pare_alloc(&masks->kept, masks->words, sizeof *masks->kept, err));
     masks->compressor = (struct pare_compressor){
@@ -221,7 +241,7 @@ static enum pare_status set_up(struct pare_masks *masks, struct pare_error *err)
         .begin = begin,
         .apply = apply,
         .backward = backward,
-        .settled = masks->options.sparsity > 0 ? masks->options.end : 0,
+        .settled = masks->options.pattern.sparsity > 0 ? masks->options.end : 0,
         .state = (float *)(void *)masks->zero, /* kept as bytes, never read as floats */
         .state_count = masks->words,
     };

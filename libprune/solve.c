@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "libprune/masks.h"
+#include "libprune/choose.h"
 #include "libquant/grids.h"
 #include "libquant/sweep.h"
 #include "runtime/base/parallel.h"
@@ -25,25 +25,6 @@ struct job {
 };
 
 /* --- Which of a group of equals go ------------------------------------------------ */
-
-/* Marks the `count` smallest of n scores, of equal ones the first. */
-static void mark_smallest(const float *scores, size_t n, size_t count, uint8_t *gone)
-{
-    memset(gone, 0, n);
-    if (!count)
-        return;
-    const float rank = pare_magnitude_rank(scores, n, count);
-    size_t equal = count;
-    for (size_t i = 0; i < n; i++) {
-        gone[i] = scores[i] < rank;
-        equal -= gone[i];
-    }
-    for (size_t i = 0; i < n && equal; i++)
-        if (!gone[i] && !(scores[i] > rank)) {
-            gone[i] = 1;
-            equal--;
-        }
-}
 
 /* Zeros among the n that come behind `before` others, so that all together have their
  * share. */
@@ -97,22 +78,12 @@ static void choose_blocks(const struct job *job, int worker,
     /* Numbered tile by tile, in each as the sweep goes: all tiles before are whole. */
     const size_t before = (tile->row >> b.shift) * (job->rows->K / b.columns) +
                           tile->column / b.columns * b.down;
-    mark_smallest(scores, b.n, share(pattern->sparsity, before, b.n), gone);
+    pare_choose_smallest(scores, b.n, share(pattern->sparsity, before, b.n), gone);
     for (size_t k = 0; k < tile->columns; k++) {
         uint8_t *out = job->gone + (tile->column + k) * job->lanes + tile->row;
         for (size_t i = 0; i < tile->rows; i++)
             out[i] = gone[k / b.columns * b.down + (i >> b.shift)];
     }
-}
-
-/* Of m scores, whether number k is among the `count` smallest; of equal ones the first.
- */
-static uint8_t is_smallest(const float *scores, size_t m, size_t k, size_t count)
-{
-    size_t smaller = 0;
-    for (size_t j = 0; j < m; j++)
-        smaller += scores[j] < scores[k] || (j < k && !(scores[j] > scores[k]));
-    return smaller < count;
 }
 
 static void choose_of_m(const struct job *job, const struct pare_sweep_tile *tile)
@@ -124,7 +95,7 @@ static void choose_of_m(const struct job *job, const struct pare_sweep_tile *til
             scores[k] = tile->x[k * ROWS + i] * tile->x[k * ROWS + i] * tile->cost[k];
         for (size_t k = 0; k < pattern->m; k++)
             job->gone[(tile->column + k) * job->lanes + tile->row + i] =
-                is_smallest(scores, pattern->m, k, pattern->m - pattern->n);
+                pare_choose_is_smallest(scores, pattern->m, k, pattern->m - pattern->n);
     }
 }
 
@@ -195,7 +166,7 @@ static void keep_of_m(void *context, size_t first, size_t end)
             float scores[PARE_PATTERN_MOST], *q = job->Q + n * K + k;
             memcpy(scores, q, m * sizeof *q);
             for (size_t j = 0; j < m; j++)
-                q[j] = is_smallest(scores, m, j, m - pattern->n)
+                q[j] = pare_choose_is_smallest(scores, m, j, m - pattern->n)
                            ? 0
                            : job->rows->W[n * K + k + j];
         }
@@ -212,7 +183,7 @@ static void keep_largest(const struct job *job, size_t row, size_t rows, size_t 
     for (size_t i = 0; i < rows; i++)
         for (size_t k = 0; k < K; k++)
             scores[i / r * across + k / c] += job->Q[(row + i) * K + k];
-    mark_smallest(scores, n, zeros, gone);
+    pare_choose_smallest(scores, n, zeros, gone);
     for (size_t i = 0; i < rows; i++)
         for (size_t k = 0; k < K; k++) {
             const size_t at = (row + i) * K + k;

@@ -58,7 +58,7 @@ enum pare_status train_compress_init(struct train_compress *q,
                                      struct pare_error *err)
 {
     const int quantises = o->format.scheme >= 0;
-    const int prunes = o->keep_zeros || o->sparsity > 0;
+    const int prunes = o->keep_zeros || o->sparsity;
     *q = (struct train_compress){.o = o};
     PARE_TRY(check_options(o, err));
     if (!quantises && !prunes)
@@ -71,7 +71,8 @@ enum pare_status train_compress_init(struct train_compress *q,
     if (prunes) {
         struct pare_masks_options masks = pare_masks_options_default();
         masks.keep_zeros = o->keep_zeros;
-        masks.sparsity = o->sparsity;
+        if (o->sparsity)
+            PARE_TRY(pare_pattern_parse(o->sparsity, &masks.pattern, err));
         PARE_TRY(pare_masks_new(&q->plan, &masks, &q->masks, err));
     }
     if (!quantises || !prunes)
@@ -238,8 +239,8 @@ int train_compress_history(const struct train_compress *q, cJSON *json)
     int ok = quantisation_history(q, json);
     if (ok && q->o->keep_zeros)
         ok = cJSON_AddTrueToObject(json, "keep_zeros") != NULL;
-    if (ok && q->o->sparsity > 0)
-        ok = cJSON_AddNumberToObject(json, "sparsity", q->o->sparsity) != NULL;
+    if (ok && q->o->sparsity)
+        ok = cJSON_AddStringToObject(json, "sparsity", q->o->sparsity) != NULL;
     return ok;
 }
 

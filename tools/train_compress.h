@@ -13,7 +13,7 @@
 struct train_compress_options {
     struct scheme_options format; /* scheme -1: floats */
     int learned, keep_zeros;
-    double sparsity;
+    const char *sparsity; /* pare_pattern_parse; NULL: not given */
 };
 
 /* Entries for a table of options, of the struct that `o` points to. */
@@ -25,9 +25,10 @@ struct train_compress_options {
         SCHEME_OPTIONS(&(o)->format),                                                    \
         PARE_CLI_FLAG(0, "keep-zeros", &(o)->keep_zeros,                                 \
                       "weights of the blocks that are zero stay zero"),                  \
-        PARE_CLI_DOUBLE(0, "sparsity", "S", &(o)->sparsity, 0, 0.99,                     \
-                        "prune this share of the blocks' weights, by magnitude, more "   \
-                        "and more of them over the first two thirds of the run")
+        PARE_CLI_STRING(0, "sparsity", "PATTERN", &(o)->sparsity,                        \
+                        "prune the blocks' weights by magnitude, more and more of them " \
+                        "over the first two thirds of the run: a share (0.5, 50%), N:M " \
+                        "(2:4), or a share of blocks (80%/1x4)")
 
 struct train_compress_options train_compress_options_default(void);
 

@@ -144,6 +144,8 @@ cmp data/dev.tsv dev.copy || fail "a file named as --state was changed"
 absent d.gguf data/dev.tsv.prev
 
 check 2 "without --qat" pare-train $start $data --group-size 64 -o d.gguf
+check 2 'sparsity "1.0": expected a share like 50%' pare-train $start $data --sparsity 1.0 -o d.gguf
+check 2 "blocks of 1x32 do not divide" pare-train $start $data --sparsity 50%/1x32 -o d.gguf
 check 2 "pruned ternary" pare-train $start $data --qat ternary --sparsity 0.5 -o d.gguf
 check 0 - pare-train $start $data --epochs 3 --sparsity 0.75 -q -o sparse.gguf
 check 0 - pare-train sparse.gguf $data --epochs 1 --keep-zeros --qat int8 -q -o sparse8.gguf

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libprune/choose.h"
 #include "libprune/masks.h"
 #include "runtime/base/rng.h"
 
@@ -13,6 +14,11 @@
         struct pare_error *err = &error_;                                                \
         cr_assert_eq((call), PARE_OK, "%s: %s", #call, error_.message);                  \
     } while (0)
+
+#define ONE_BY_ONE(s)                                                                    \
+    {                                                                                    \
+        .sparsity = (s), .rows = 1, .columns = 1                                         \
+    }
 
 enum { N = 10, K = 37, COUNT = N * K };
 
@@ -70,7 +76,7 @@ Test(masks, the_rank_is_that_of_a_sort)
 Test(masks, the_schedule_is_cubic_between_its_ends)
 {
     const struct pare_masks_options o = {
-        .sparsity = 0.8, .begin = 0.2, .end = 0.7, .every = 1};
+        .pattern = ONE_BY_ONE(0.8), .begin = 0.2, .end = 0.7, .every = 1};
     cr_assert_eq(pare_masks_schedule(&o, 19, 100), 0);
     cr_assert_eq(pare_masks_schedule(&o, 70, 100), 0.8);
     cr_assert_eq(pare_masks_schedule(&o, 99, 100), 0.8);
@@ -86,7 +92,7 @@ Test(masks, grown_masks_take_the_smallest_and_reach_their_share_exactly)
     float w[COUNT], sorted[COUNT];
     open_model(&m);
     struct pare_masks_options o = pare_masks_options_default();
-    o.sparsity = 0.6;
+    o.pattern.sparsity = 0.6;
     o.every = 7;
     for (uint64_t updates = 3; updates < 200; updates += 31) {
         size_t last = 0;
@@ -111,6 +117,116 @@ Test(masks, grown_masks_take_the_smallest_and_reach_their_share_exactly)
         cr_assert_eq(w[i], fabsf(m.values[i]) < smallest_kept ? 0 : m.values[i]);
 }
 
+/* The sums of magnitudes of blocks, largest of what is zero and smallest of what is not.
+ */
+static void compare_blocks(const float *v, const float *w, size_t rows, size_t columns,
+                           size_t across, double *gone, double *kept, size_t *count)
+{
+    *gone = *count = 0;
+    *kept = INFINITY;
+    for (size_t b = 0; b < 8 / rows * (across / columns); b++) {
+        const size_t n = b / (across / columns) * rows;
+        const size_t k = b % (across / columns) * columns;
+        double sum = 0;
+        size_t zero = 0;
+        for (size_t i = 0; i < rows * columns; i++) {
+            const size_t at = (n + i / columns) * across + k + i % columns;
+            sum += fabs((double)v[at]);
+            zero += w[at] == 0;
+        }
+        cr_assert(zero == 0 || zero == rows * columns, "half a block");
+        *count += zero > 0;
+        if (zero)
+            *gone = fmax(*gone, sum);
+        else
+            *kept = fmin(*kept, sum);
+    }
+}
+
+Test(masks, blocks_go_as_one_the_smallest_first)
+{
+    enum { WIDE = 32, HIGH = 8 };
+    static const size_t shapes[][2] = {{1, 4}, {4, 1}, {2, 8}, {8, 1}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct model m;
+        struct pare_masks *masks;
+        float w[HIGH * WIDE];
+        double gone, kept;
+        size_t count;
+        open_model(&m);
+        m.slots[0].shape[0] = HIGH;
+        m.slots[0].shape[1] = WIDE;
+        struct pare_masks_options o = pare_masks_options_default();
+        o.pattern = (struct pare_pattern){
+            .sparsity = 0.75, .rows = shapes[i][0], .columns = shapes[i][1]};
+        o.every = 1;
+        OK(pare_masks_new(&m.plan, &o, &masks, err));
+        pare_masks_start(masks, m.values, m.start);
+        struct pare_compressor *c = pare_masks_compressor(masks);
+        for (uint64_t t = 0; t < 20; t++) {
+            OK(c->begin(c->context, m.values, m.start, t, 20, err));
+            OK(c->apply(c->context, 0, 0, HIGH, m.values, w, err));
+            compare_blocks(m.values, w, shapes[i][0], shapes[i][1], WIDE, &gone, &kept,
+                           &count);
+            cr_assert(gone <= kept + 1e-5, "update %d: %g is gone, %g stays", (int)t,
+                      gone, kept);
+        }
+        cr_assert_eq(count, HIGH * WIDE / (shapes[i][0] * shapes[i][1]) * 3 / 4);
+        pare_masks_free(masks);
+    }
+}
+
+Test(masks, of_every_m_the_smallest_go_more_and_more_of_them)
+{
+    enum { WIDE = 32, HIGH = 8 };
+    struct model m;
+    struct pare_masks *masks;
+    float w[HIGH * WIDE];
+    open_model(&m);
+    m.slots[0].shape[0] = HIGH;
+    m.slots[0].shape[1] = WIDE;
+    struct pare_masks_options o = pare_masks_options_default();
+    OK(pare_pattern_parse("2:4", &o.pattern, err));
+    o.every = 1;
+    OK(pare_masks_new(&m.plan, &o, &masks, err));
+    pare_masks_start(masks, m.values, m.start);
+    struct pare_compressor *c = pare_masks_compressor(masks);
+    size_t seen[5] = {0};
+    for (uint64_t t = 0; t < 40; t++) {
+        OK(c->begin(c->context, m.values, m.start, t, 40, err));
+        OK(c->apply(c->context, 0, 0, HIGH, m.values, w, err));
+        for (size_t i = 0; i < HIGH * WIDE; i += 4) {
+            float gone = 0, kept = INFINITY;
+            size_t count = 0;
+            for (size_t j = i; j < i + 4; j++) {
+                count += w[j] == 0;
+                if (w[j] == 0)
+                    gone = fmaxf(gone, fabsf(m.values[j]));
+                else
+                    kept = fminf(kept, fabsf(m.values[j]));
+            }
+            cr_assert(gone <= kept);
+            seen[count]++;
+            cr_assert(t < 39 || count == 2, "%zu of a group of four are zero", count);
+        }
+    }
+    cr_assert(seen[0] && seen[1] && seen[2] && !seen[3] && !seen[4]);
+    pare_masks_free(masks);
+}
+
+Test(masks, a_pattern_that_does_not_fit_names_the_matrix)
+{
+    struct model m;
+    struct pare_masks *masks;
+    struct pare_error err = {""};
+    open_model(&m); /* rows of 37 */
+    struct pare_masks_options o = pare_masks_options_default();
+    o.pattern = (struct pare_pattern){.sparsity = 0.5, .rows = 1, .columns = 4};
+    cr_assert_eq(pare_masks_new(&m.plan, &o, &masks, &err), PARE_ERR_USAGE);
+    cr_assert(strstr(err.message, "linear") && strstr(err.message, "1x4"), "%s",
+              err.message);
+}
+
 Test(masks, equal_magnitudes_are_taken_in_order)
 {
     struct model m;
@@ -120,7 +236,7 @@ Test(masks, equal_magnitudes_are_taken_in_order)
     for (size_t i = 0; i < COUNT; i++)
         m.values[i] = i % 2 ? 1.0f : -1.0f;
     const struct pare_masks_options o = {
-        .sparsity = 0.5, .begin = 0, .end = 0, .every = 1};
+        .pattern = ONE_BY_ONE(0.5), .begin = 0, .end = 0, .every = 1};
     OK(pare_masks_new(&m.plan, &o, &masks, err));
     pare_masks_start(masks, m.values, m.start);
     struct pare_compressor *c = pare_masks_compressor(masks);
@@ -166,7 +282,7 @@ Test(masks, the_state_is_the_mask)
     float w[2][COUNT];
     open_model(&m);
     struct pare_masks_options o = pare_masks_options_default();
-    o.sparsity = 0.5;
+    o.pattern.sparsity = 0.5;
     for (int i = 0; i < 2; i++) {
         OK(pare_masks_new(&m.plan, &o, &masks[i], err));
         pare_masks_start(masks[i], m.values, m.start);
@@ -192,11 +308,11 @@ Test(masks, options_out_of_range_are_refused)
     struct pare_error err;
     open_model(&m);
     const struct pare_masks_options wrong[] = {
-        {.sparsity = 1, .end = 1, .every = 1},
-        {.sparsity = -0.1, .end = 1, .every = 1},
-        {.sparsity = 0.5, .begin = 0.6, .end = 0.5, .every = 1},
-        {.sparsity = 0.5, .end = 1.5, .every = 1},
-        {.sparsity = 0.5, .end = 1},
+        {.pattern = ONE_BY_ONE(1), .end = 1, .every = 1},
+        {.pattern = ONE_BY_ONE(-0.1), .end = 1, .every = 1},
+        {.pattern = ONE_BY_ONE(0.5), .begin = 0.6, .end = 0.5, .every = 1},
+        {.pattern = ONE_BY_ONE(0.5), .end = 1.5, .every = 1},
+        {.pattern = ONE_BY_ONE(0.5), .end = 1},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         cr_expect_eq(pare_masks_new(&m.plan, &wrong[i], &masks, &err), PARE_ERR_USAGE,
