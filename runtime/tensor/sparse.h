@@ -32,9 +32,9 @@ extern "C" {
 #define PARE_SPARSE_MOST 32 /* rows, columns and m are no larger */
 
 struct pare_sparse {
-    size_t rows, columns; /* of a block; rows 0: the weights are dense */
-    size_t n, m;          /* N:M; m 0: bits say what is kept */
-    const uint8_t *kept;  /* [N / rows, pare_sparse_kept_bytes]: bits or ranks */
+    size_t rows, columns;  /* of a block; rows 0: the weights are dense */
+    size_t n, m;           /* N:M; m 0: bits say what is kept */
+    const uint8_t *kept;   /* [N / rows, pare_sparse_kept_bytes]: bits or ranks */
     const uint64_t *start; /* [N / rows + 1]: first byte of each strip's values */
 };
 

@@ -1,0 +1,166 @@
+/* Which weights of a sparse matrix are kept (runtime/tensor/sparse.h). */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "runtime/tensor/sparse.h"
+
+#define OK(call)                                                                         \
+    do {                                                                                 \
+        struct pare_error error_ = {""};                                                 \
+        struct pare_error *err = &error_;                                                \
+        cr_assert_eq((call), PARE_OK, "%s: %s", #call, error_.message);                  \
+    } while (0)
+
+/* Pascal's triangle: sets of n out of m. */
+static uint64_t choose(size_t n, size_t m)
+{
+    uint64_t row[PARE_SPARSE_MOST + 1] = {1};
+    for (size_t i = 1; i <= m; i++)
+        for (size_t j = i; j > 0; j--)
+            row[j] += row[j - 1];
+    return row[n];
+}
+
+/* The set behind `set` in lexicographic order of ascending places; 0 behind the last. */
+static uint32_t next_set(uint32_t set, size_t n, size_t m)
+{
+    size_t places[PARE_SPARSE_MOST], count = 0;
+    for (size_t j = 0; j < m; j++)
+        if (set >> j & 1)
+            places[count++] = j;
+    for (size_t i = n; i-- > 0;) {
+        if (places[i] == m - n + i)
+            continue;
+        places[i]++;
+        for (size_t j = i + 1; j < n; j++)
+            places[j] = places[j - 1] + 1;
+        set = 0;
+        for (size_t j = 0; j < n; j++)
+            set |= (uint32_t)1 << places[j];
+        return set;
+    }
+    return 0;
+}
+
+static void put_bits(uint8_t *bits, size_t at, uint32_t set, size_t m)
+{
+    for (size_t j = 0; j < m; j++)
+        if (set >> j & 1)
+            bits[(at + j) / 8] |= (uint8_t)(1 << (at + j) % 8);
+}
+
+/* All sets behind each other are one row, whose ranks are 0, 1, 2 ... */
+static void check_ranks(size_t n, size_t m)
+{
+    const size_t base = (size_t)choose(n, m), K = base * m;
+    uint8_t bits[256 * PARE_SPARSE_MOST / 8] = {0}, kept[256], back[sizeof bits];
+    struct pare_sparse sparse = {.rows = 1, .columns = 1, .n = n, .m = m, .kept = kept};
+    uint32_t set = (uint32_t)(((uint64_t)1 << n) - 1);
+    uint64_t start[2];
+    for (size_t g = 0; g < base; g++, set = next_set(set, n, m))
+        put_bits(bits, g * m, set, m);
+    cr_assert_eq(set, 0);
+    const size_t digits = pare_sparse_digits(n, m);
+    cr_assert_eq(pare_sparse_kept_bytes(&sparse, K), (base + digits - 1) / digits);
+    pare_sparse_store_bits(&sparse, K, bits, kept);
+    for (size_t g = 0; g < base; g++) {
+        size_t value = kept[g / digits];
+        for (size_t d = 0; d < g % digits; d++)
+            value /= base;
+        cr_assert_eq(value % base, g, "%zu:%zu, set %zu", n, m, g);
+    }
+    OK(pare_sparse_check(&sparse, 1, K, err));
+    OK(pare_sparse_index(&sparse, 1, K, 4, start, err));
+    cr_assert_eq(start[1], (base * n * 4 + 7) / 8);
+    cr_assert_eq(pare_sparse_bits(&sparse, 0, K, back), base * n);
+    cr_assert_eq(memcmp(bits, back, (K + 7) / 8), 0);
+}
+
+Test(sparse, sets_of_every_pattern_are_numbered_in_order)
+{
+    size_t patterns = 0;
+    for (size_t m = 2; m <= PARE_SPARSE_MOST; m++)
+        for (size_t n = 1; n < m; n++) {
+            const uint64_t base = choose(n, m);
+            size_t digits = 0;
+            for (uint64_t power = base; power <= 256; power *= base)
+                digits++;
+            cr_assert_eq(pare_sparse_digits(n, m), digits, "%zu:%zu", n, m);
+            if (!digits)
+                continue;
+            check_ranks(n, m);
+            patterns++;
+        }
+    cr_assert(patterns > 40);
+    cr_assert_eq(pare_sparse_digits(2, 4), 3);
+}
+
+Test(sparse, what_is_no_rank_is_refused)
+{
+    uint8_t kept[2] = {215, 35}; /* five groups of 2:4: three digits, two digits */
+    const struct pare_sparse sparse = {
+        .rows = 1, .columns = 1, .n = 2, .m = 4, .kept = kept};
+    uint64_t start[2];
+    struct pare_error found;
+    OK(pare_sparse_index(&sparse, 1, 20, 8, start, err));
+    kept[1] = 36;
+    cr_assert_eq(pare_sparse_index(&sparse, 1, 20, 8, start, &found), PARE_ERR_INPUT);
+    cr_assert(strstr(found.message, "byte 1 of row 0 is 36"), "%s", found.message);
+    kept[1] = 0;
+    kept[0] = 216;
+    cr_assert_eq(pare_sparse_index(&sparse, 1, 20, 8, start, &found), PARE_ERR_INPUT);
+    cr_assert(strstr(found.message, "below 216"), "%s", found.message);
+}
+
+Test(sparse, bits_behind_a_row_are_refused)
+{
+    uint8_t kept[4] = {0xFF, 0x0F, 0xFF, 0x1F}; /* two rows of twelve blocks */
+    const struct pare_sparse sparse = {.rows = 1, .columns = 4, .kept = kept};
+    uint64_t start[3];
+    struct pare_error found;
+    cr_assert_eq(pare_sparse_index(&sparse, 2, 48, 8, start, &found), PARE_ERR_INPUT);
+    cr_assert(strstr(found.message, "row 1"), "%s", found.message);
+    kept[3] = 0;
+    OK(pare_sparse_index(&sparse, 2, 48, 3, start, err));
+    cr_assert_eq(start[1], 12 * 4 * 3 / 8);
+    cr_assert_eq(start[2], (12 + 8) * 4 * 3 / 8);
+}
+
+Test(sparse, strips_begin_with_a_byte)
+{
+    const uint8_t kept[3] = {1, 0, 7};
+    const struct pare_sparse sparse = {.rows = 1, .columns = 1, .kept = kept};
+    uint64_t start[4];
+    OK(pare_sparse_index(&sparse, 3, 8, 3, start, err));
+    cr_assert_eq(start[1], 1);
+    cr_assert_eq(start[2], 1);
+    cr_assert_eq(start[3], 3);
+}
+
+Test(sparse, what_cannot_be_is_refused)
+{
+    static const struct {
+        struct pare_sparse sparse;
+        size_t N, K;
+        const char *phrase;
+    } cases[] = {
+        {{.rows = 0, .columns = 1}, 8, 8, "sides of"},
+        {{.rows = 1, .columns = 3}, 8, 9, "sides of"},
+        {{.rows = 64, .columns = 1}, 64, 8, "sides of"},
+        {{.rows = 4, .columns = 1}, 6, 8, "do not divide"},
+        {{.rows = 1, .columns = 16}, 6, 8, "do not divide"},
+        {{.rows = 1, .columns = 1, .n = 0, .m = 4}, 8, 8, "by rank"},
+        {{.rows = 1, .columns = 1, .n = 4, .m = 4}, 8, 8, "by rank"},
+        {{.rows = 1, .columns = 1, .n = 2}, 8, 8, "by rank"},
+        {{.rows = 1, .columns = 1, .n = 8, .m = 16}, 8, 16, "at most 256 ways"},
+        {{.rows = 1, .columns = 1, .n = 1, .m = 33}, 8, 33, "by rank"},
+        {{.rows = 1, .columns = 2, .n = 2, .m = 4}, 8, 8, "no blocks"},
+        {{.rows = 1, .columns = 1, .n = 2, .m = 4}, 8, 6, "does not go with rows of 6"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct pare_error err = {""};
+        cr_expect_eq(pare_sparse_check(&cases[i].sparse, cases[i].N, cases[i].K, &err),
+                     PARE_ERR_USAGE, "case %zu", i);
+        cr_expect(strstr(err.message, cases[i].phrase), "case %zu: %s", i, err.message);
+    }
+}
