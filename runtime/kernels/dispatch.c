@@ -28,6 +28,7 @@ static void fill_scalar(struct pare_kernels *table)
     table->gemm_grouped = pare_gemm_grouped_scalar;
     table->pack = pare_pack_scalar;
     table->pack_copy = pare_pack_copy_scalar;
+    table->expand_u8 = pare_expand_u8_scalar;
 }
 
 #if defined(__x86_64__)
@@ -36,7 +37,8 @@ static int has_avx2(void)
 {
     unsigned eax, ebx, ecx, edx; /* compilers differ in whether they know "f16c" */
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+           __builtin_cpu_supports("bmi2") && __get_cpuid(1, &eax, &ebx, &ecx, &edx) &&
+           (ecx & bit_F16C);
 }
 
 static void fill_avx2(struct pare_kernels *table)
@@ -48,6 +50,7 @@ static void fill_avx2(struct pare_kernels *table)
     table->gemm_grouped = pare_gemm_grouped_avx2;
     table->pack = pare_pack_avx2;
     table->pack_copy = pare_pack_copy_avx2;
+    table->expand_u8 = pare_expand_u8_avx2;
 }
 
 static int has_avx512(void)
@@ -67,6 +70,8 @@ static void fill_avx512(struct pare_kernels *table)
     table->gemm_bf16 = pare_gemm_bf16_avx2;
     table->pack = pare_pack_avx512;
     table->pack_copy = pare_pack_copy_avx512;
+    table->expand_u8 = __builtin_cpu_supports("avx512vbmi2") ? pare_expand_u8_avx512vbmi2
+                                                             : pare_expand_u8_avx2;
 }
 
 #ifndef ARCH_REQ_XCOMP_PERM /* headers before Linux 5.16 */
@@ -114,6 +119,7 @@ static void fill_neon(struct pare_kernels *table)
     table->gemm_grouped = pare_gemm_grouped_neon;
     table->pack = pare_pack_neon;
     table->pack_copy = pare_pack_copy_scalar;
+    table->expand_u8 = pare_expand_u8_neon;
 }
 
 static int has_dot_product(void)

@@ -249,6 +249,10 @@ struct pare_kernels {
      * out[k * width + i] = value k of row i. Columns between `rows` and `width` are not
      * touched. */
     pare_panel_fn *panel_f16, *panel_bf16, *panel_q8_0, *panel_q4_0, *panel_q4_1;
+    /* out[i] = the next of `values` where bit i of `bits` is set (bit i mod 8 of byte i /
+     * 8), else gap. 64 bytes from the next value on may be read. */
+    void (*expand_u8)(uint8_t *out, const uint8_t *values, const uint8_t *bits,
+                      uint8_t gap, size_t n);
     /* n codes, a multiple of 4, of each row, one in a byte, as scale[i] (q - zero) -
      * offset[i] of row i; both products are exact in float. */
     void (*panel_codes)(float *out, size_t width, const uint8_t *codes, size_t stride,

@@ -14,6 +14,8 @@ void pare_pack_scalar(void *out, size_t width, const void *in, size_t stride, si
                       size_t n);
 void pare_pack_copy_scalar(void *out, size_t width, const void *in, size_t stride,
                            size_t columns, size_t n);
+void pare_expand_u8_scalar(uint8_t *out, const uint8_t *values, const uint8_t *bits,
+                           uint8_t gap, size_t n);
 
 #if defined(__x86_64__)
 extern const struct pare_kernels pare_rows_avx2;
@@ -25,6 +27,10 @@ void pare_pack_avx2(void *out, size_t width, const void *in, size_t stride, size
                     size_t n);
 void pare_pack_copy_avx2(void *out, size_t width, const void *in, size_t stride,
                          size_t columns, size_t n);
+void pare_expand_u8_avx2(uint8_t *out, const uint8_t *values, const uint8_t *bits,
+                         uint8_t gap, size_t n);
+void pare_expand_u8_avx512vbmi2(uint8_t *out, const uint8_t *values, const uint8_t *bits,
+                                uint8_t gap, size_t n);
 extern const struct pare_kernels pare_rows_avx512;
 extern const struct pare_gemm_f32 pare_gemm_f32_avx512;
 extern const struct pare_gemm_u8s8 pare_gemm_u8s8_amx;
@@ -47,6 +53,8 @@ extern const struct pare_gemm_u8s8 pare_gemm_u8s8_neondot;
 extern const struct pare_gemm_grouped pare_gemm_grouped_neondot;
 extern const struct pare_gemm_u8s8 pare_gemm_u8s8_neoni8mm;
 extern const struct pare_gemm_grouped pare_gemm_grouped_neoni8mm;
+void pare_expand_u8_neon(uint8_t *out, const uint8_t *values, const uint8_t *bits,
+                         uint8_t gap, size_t n);
 void pare_pack_neon(void *out, size_t width, const void *in, size_t stride, size_t rows,
                     size_t n);
 #endif

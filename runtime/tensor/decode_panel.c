@@ -37,6 +37,27 @@ static void superblock_panel(const struct pare_kernels *kernels,
     }
 }
 
+#define SPARSE_ROWS 8
+#define SPARSE_CHUNK 256
+
+/* Some rows at a time are made dense. */
+static void sparse_panel(const struct pare_kernels *kernels,
+                         const struct pare_weight *weight, size_t nr, float *panel,
+                         size_t column, size_t n, size_t k, size_t kc)
+{
+    uint16_t halves[SPARSE_ROWS][SPARSE_CHUNK];
+    for (size_t i = 0; i < kc; i += SPARSE_CHUNK)
+        for (size_t j = 0; j < n; j += SPARSE_ROWS) {
+            const size_t rows = n - j < SPARSE_ROWS ? n - j : SPARSE_ROWS;
+            const size_t some = kc - i < SPARSE_CHUNK ? kc - i : SPARSE_CHUNK;
+            for (size_t r = 0; r < rows; r++)
+                pare_sparse_row_f16(&weight->sparse, weight->data, column + j + r,
+                                    weight->K, k + i, some, halves[r]);
+            kernels->panel_f16(panel + i * nr + j, nr, halves, sizeof halves[0], rows,
+                               some);
+        }
+}
+
 void pare_decode_panel(const struct pare_kernels *kernels,
                        const struct pare_weight *weight, size_t nr, float *panel,
                        size_t column, size_t n, size_t k, size_t kc)
@@ -49,6 +70,10 @@ void pare_decode_panel(const struct pare_kernels *kernels,
     struct pare_superblock blocks[PARE_PANEL_COLUMNS];
     if (n < nr)
         memset(panel, 0, kc * nr * sizeof *panel);
+    if (weight->sparse.rows) {
+        sparse_panel(kernels, weight, nr, panel, column, n, k, kc);
+        return;
+    }
     if (!layout) {
         panel_kernel(kernels, weight->type)(panel, nr, from, stride, n, kc);
         return;

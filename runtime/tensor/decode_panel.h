@@ -8,7 +8,8 @@
 extern "C" {
 #endif
 
-/* Rows [column, column + n) of a weight of F16, BF16, blocks or super-blocks, inputs
+/* Rows [column, column + n) of a weight of F16 (also sparse), BF16, blocks or
+ * super-blocks, inputs
  * k .. k + kc (both whole blocks, kc to the end of the row otherwise), as the panel
  * [kc][nr] of floats with zeros behind column n. The values are those of
  * pare_weight_row. */

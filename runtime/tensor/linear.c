@@ -2,13 +2,11 @@
 #include "runtime/tensor/linear.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "runtime/base/parallel.h"
 #include "runtime/tensor/linear_run.h"
 #include "runtime/tensor/panels.h"
-#include "runtime/tensor/superblocks.h"
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -30,6 +28,8 @@ static int is_decoded(const struct pare_weight *weight)
 {
     return weight->type != PARE_F32 && weight->type != PARE_I8;
 }
+
+#define SUM_CHUNK 4096 /* weights */
 
 struct packing {
     const struct pare_kernels *kernels;
@@ -58,31 +58,78 @@ static int32_t row_sum(const int8_t *row, size_t n)
     return sum;
 }
 
-/* Panels of [K / 4][nr][4] bytes, zeros behind the last k and column. */
+void pare_linear_pack_i8_panel(const struct pare_kernels *kernels, const int8_t *rows,
+                               size_t n, size_t K, unsigned char *out)
+{
+    const size_t nr = (size_t)kernels->gemm_u8s8.nr;
+    const size_t groups = rounded_up(K, 4) / 4, tail = K % 4;
+    if (n < nr)
+        memset(out, 0, groups * nr * 4);
+    kernels->pack(out, nr, rows, K, n, K / 4);
+    for (size_t j = 0; tail && j < n; j++) {
+        unsigned char last[4] = {0};
+        memcpy(last, rows + j * K + K - tail, tail);
+        memcpy(out + ((groups - 1) * nr + j) * 4, last, 4);
+    }
+}
+
 static void pack_i8_panels(void *context, size_t begin, size_t end)
 {
     const struct packing *packing = context;
     struct pare_linear_part *part = packing->part;
     const struct pare_weight *weight = &part->weight;
     size_t nr = (size_t)packing->kernels->gemm_u8s8.nr, K = weight->K;
-    size_t groups = rounded_up(K, 4) / 4, tail = K % 4;
     const int8_t *rows = weight->data;
     for (size_t panel = begin; panel < end; panel++) {
         size_t column = panel * nr, n = smaller(nr, weight->N - column);
-        unsigned char *out = (unsigned char *)part->packed + column * groups * 4;
-        if (n < nr)
-            memset(out, 0, groups * nr * 4);
-        packing->kernels->pack(out, nr, rows + column * K, K, n, K / 4);
-        for (size_t j = 0; j < n; j++) {
-            const int8_t *row = rows + (column + j) * K;
-            if (tail) {
-                unsigned char last[4] = {0};
-                memcpy(last, row + K - tail, tail);
-                memcpy(out + ((groups - 1) * nr + j) * 4, last, 4);
-            }
-            part->weight_sum[column + j] = pare_split_sum(row_sum(row, K));
-        }
+        pare_linear_pack_i8_panel(packing->kernels, rows + column * K, n, K,
+                                  (unsigned char *)part->packed +
+                                      column * rounded_up(K, 4));
+        for (size_t j = column; j < column + n; j++)
+            part->weight_sum[j] = pare_split_sum(row_sum(rows + j * K, K));
     }
+}
+
+/* Sums of the values of rows, a chunk at a time. */
+static void sum_sparse_rows(void *context, size_t begin, size_t end)
+{
+    const struct packing *packing = context;
+    const struct pare_weight *weight = &packing->part->weight;
+    int8_t chunk[SUM_CHUNK];
+    for (size_t n = begin; n < end; n++) {
+        int32_t sum = 0;
+        for (size_t k = 0; k < weight->K; k += SUM_CHUNK) {
+            const size_t some = smaller(SUM_CHUNK, weight->K - k);
+            pare_sparse_row_u8(&weight->sparse, weight->data, 8, n, weight->K, k, some, 0,
+                               (uint8_t *)chunk);
+            sum += row_sum(chunk, some);
+        }
+        packing->part->weight_sum[n] = pare_split_sum(sum);
+    }
+}
+
+/* What the integer kernels need beside the weights, and the panels of dense ones. */
+static enum pare_status pack_i8(struct pare_linear *linear, struct pare_linear_part *part,
+                                struct pare_arena *arena, struct pare_error *err)
+{
+    const struct pare_weight *weight = &part->weight;
+    struct packing packing = {linear->kernels, part};
+    const size_t nr = (size_t)linear->kernels->gemm_u8s8.nr;
+    const size_t columns = rounded_up(weight->N, nr), k_bytes = rounded_up(weight->K, 4);
+    PARE_TRY(pare_arena_alloc(arena, &part->weight_sum, columns, sizeof(int32_t), err));
+    PARE_TRY(pare_arena_alloc(arena, &part->scale, columns, sizeof(float), err));
+    memset(part->weight_sum, 0, columns * sizeof(int32_t));
+    memset(part->scale, 0, columns * sizeof(float));
+    memcpy(part->scale, weight->scale, weight->N * sizeof(float));
+    linear->packed_bytes += columns * (sizeof(int32_t) + sizeof(float));
+    if (weight->sparse.rows) {
+        pare_parallel_for(weight->N, nr, sum_sparse_rows, &packing);
+        return PARE_OK;
+    }
+    PARE_TRY(pare_arena_alloc(arena, &part->packed, columns, k_bytes, err));
+    linear->packed_bytes += columns * k_bytes;
+    pare_parallel_for(columns / nr, 1, pack_i8_panels, &packing);
+    return PARE_OK;
 }
 
 static enum pare_status pack_part(struct pare_linear *linear,
@@ -91,31 +138,34 @@ static enum pare_status pack_part(struct pare_linear *linear,
 {
     const struct pare_weight *weight = &part->weight;
     if (weight->groups.bits)
-        return pare_linear_pack_grouped(linear, part, arena, err);
-    if (is_float(weight) && linear->precision == PARE_PRECISION_BF16)
+        return weight->sparse.rows ? PARE_OK
+                                   : pare_linear_pack_grouped(linear, part, arena, err);
+    if (weight->type == PARE_I8)
+        return pack_i8(linear, part, arena, err);
+    if (linear->precision == PARE_PRECISION_BF16)
         return pare_linear_pack_bf16(linear, part, arena, err);
     struct packing packing = {linear->kernels, part};
-    int is_i8 = weight->type == PARE_I8;
-    size_t nr =
-        (size_t)(is_i8 ? linear->kernels->gemm_u8s8.nr : linear->kernels->gemm_f32.nr);
-    size_t columns = rounded_up(weight->N, nr);
-    if (!is_i8) {
-        PARE_TRY(pare_arena_alloc(arena, &part->packed, columns,
-                                  weight->K * sizeof(float), err));
-        linear->packed_bytes += columns * weight->K * sizeof(float);
-        pare_parallel_for(columns / nr, 1, pack_f32_panels, &packing);
-        return PARE_OK;
-    }
-    size_t k_bytes = rounded_up(weight->K, 4);
-    PARE_TRY(pare_arena_alloc(arena, &part->packed, columns, k_bytes, err));
-    PARE_TRY(pare_arena_alloc(arena, &part->weight_sum, columns, sizeof(int32_t), err));
-    PARE_TRY(pare_arena_alloc(arena, &part->scale, columns, sizeof(float), err));
-    memset(part->weight_sum, 0, columns * sizeof(int32_t));
-    memset(part->scale, 0, columns * sizeof(float));
-    memcpy(part->scale, weight->scale, weight->N * sizeof(float));
-    linear->packed_bytes += columns * (k_bytes + sizeof(int32_t) + sizeof(float));
-    pare_parallel_for(columns / nr, 1, pack_i8_panels, &packing);
+    const size_t nr = (size_t)linear->kernels->gemm_f32.nr;
+    const size_t columns = rounded_up(weight->N, nr);
+    PARE_TRY(
+        pare_arena_alloc(arena, &part->packed, columns, weight->K * sizeof(float), err));
+    linear->packed_bytes += columns * weight->K * sizeof(float);
+    pare_parallel_for(columns / nr, 1, pack_f32_panels, &packing);
     return PARE_OK;
+}
+
+static enum pare_status check_sparse(const struct pare_weight *weight,
+                                     struct pare_error *err)
+{
+    if (!weight->sparse.rows)
+        return PARE_OK;
+    if (weight->type != PARE_F16 && weight->type != PARE_I8)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "a sparse weight has values of type F16 or I8, found %s",
+                         pare_dtype_name(weight->type));
+    if (!weight->sparse.start || (weight->sparse.m && !weight->sparse.sets))
+        return pare_fail(err, PARE_ERR_USAGE, "a sparse weight came without its index");
+    return pare_sparse_check(&weight->sparse, weight->N, weight->K, err);
 }
 
 static enum pare_status check_weight(const struct pare_weight *weight, size_t K, int live,
@@ -148,6 +198,7 @@ static enum pare_status check_weight(const struct pare_weight *weight, size_t K,
         return pare_fail(err, PARE_ERR_USAGE,
                          "a linear layer in training needs F32 weights, found %s",
                          info->name);
+    PARE_TRY(check_sparse(weight, err));
     return weight->groups.bits
                ? pare_groups_check(weight->groups.bits, weight->groups.size, K, err)
                : PARE_OK;
@@ -206,63 +257,6 @@ enum pare_status pare_linear_init(struct pare_linear *linear,
             PARE_TRY(pack_part(linear, part, arena, err));
     }
     return PARE_OK;
-}
-
-/* Of a type without scales beside it. */
-static void decode_row(const struct pare_weight *weight, size_t row, float *out)
-{
-    const struct pare_kernels *kernels = pare_kernels();
-    const struct pare_dtype_info *info = pare_dtype_info(weight->type);
-    const size_t n = weight->K;
-    const unsigned char *from =
-        (const unsigned char *)weight->data + row * n / info->block * info->block_bytes;
-    switch (weight->type) {
-    case PARE_F16: kernels->decode_f16(out, from, n); break;
-    case PARE_BF16: kernels->decode_bf16(out, from, n); break;
-    case PARE_Q8_0: kernels->decode_q8_0(out, from, n); break;
-    case PARE_Q4_0: kernels->decode_q4_0(out, from, n); break;
-    case PARE_Q4_1: kernels->decode_q4_1(out, from, n); break;
-    case PARE_F32: memcpy(out, from, n * sizeof *out); break;
-    default: pare_superblock_decode(weight->type, from, out, n); break;
-    }
-}
-
-void pare_weight_row(const struct pare_weight *weight, size_t n, float *out)
-{
-    if (weight->groups.bits) {
-        pare_groups_decode(&weight->groups, weight->data, n, weight->K, 0, weight->K,
-                           out);
-        return;
-    }
-    if (weight->type != PARE_I8) {
-        decode_row(weight, n, out);
-        return;
-    }
-    const int8_t *row = (const int8_t *)weight->data + n * weight->K;
-    for (size_t k = 0; k < weight->K; k++)
-        out[k] = (float)row[k] * weight->scale[n];
-}
-
-const char *pare_weight_form(const struct pare_weight *weight, char out[PARE_FORM_SIZE])
-{
-    const struct pare_groups *groups = &weight->groups;
-    if (groups->bits)
-        snprintf(out, PARE_FORM_SIZE, "int%d/%zu%s", groups->bits, groups->size,
-                 groups->zero ? "z" : "");
-    else
-        snprintf(out, PARE_FORM_SIZE, "%s", pare_dtype_name(weight->type));
-    return out;
-}
-
-uint64_t pare_weight_bytes(const struct pare_weight *weight)
-{
-    const struct pare_groups *groups = &weight->groups;
-    if (groups->bits)
-        return weight->N * (pare_codes_bytes(groups->bits, weight->K) +
-                            weight->K / groups->size * (groups->zero ? 3 : 2));
-    const struct pare_dtype_info *info = pare_dtype_info(weight->type);
-    return weight->N * (weight->K / info->block * info->block_bytes +
-                        (weight->scale ? sizeof(float) : 0));
 }
 
 void pare_linear_cut(struct pare_linear_run *run, size_t mr, size_t nr, size_t block_rows,

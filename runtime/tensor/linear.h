@@ -15,6 +15,9 @@
  *                             own
  *   F32, changing (training)  not packed at all, packed on the fly by each product, as
  *                             float or rounded to bfloat16
+ *   sparse (sparse.h)         kept as stored; a task expands the panels it needs, of F16
+ *                             to floats, of I8 and codes to what the dense ones are
+ *                             packed as
  *   all but I8 and codes, in  rounded to bfloat16 and packed at load for the kernels that
  *   BF16                      round the inputs to it as well (gemm_bf16.h)
  *
@@ -28,6 +31,7 @@
 #include "runtime/kernels/kernels.h"
 #include "runtime/tensor/codes.h"
 #include "runtime/tensor/gemm.h"
+#include "runtime/tensor/sparse.h"
 #include "runtime/tensor/tensor.h"
 
 #ifdef __cplusplus
@@ -35,7 +39,8 @@ extern "C" {
 #endif
 
 /* One weight as stored: [N, K] rows, and one scale a row for I8 (NULL otherwise). When
- * groups.bits is not 0, type is I8, `data` the codes and `scale` unused. */
+ * groups.bits is not 0, type is I8, `data` the codes and `scale` unused. When sparse.rows
+ * is not 0, type is F16 or I8, and `data` the values or codes of what is kept. */
 struct pare_weight {
     enum pare_dtype type;
     size_t N, K;
@@ -50,12 +55,21 @@ struct pare_weight {
      * groups of that many (pare_round_inputs); 0: they are not. */
     size_t input_group;
     struct pare_groups groups;
+    struct pare_sparse sparse;
 };
 
 /* Whether it is I8 with one scale a row. */
 static inline int pare_weight_is_i8(const struct pare_weight *weight)
 {
     return weight->type == PARE_I8 && !weight->groups.bits;
+}
+
+/* Bits of a value of a sparse weight. */
+static inline int pare_weight_value_bits(const struct pare_weight *weight)
+{
+    if (weight->type != PARE_I8)
+        return 16;
+    return weight->groups.bits ? weight->groups.bits : 8;
 }
 
 /* What it is stored as, for people: "F32", "I8", or "int4/32" for codes of 4 bits in
@@ -71,7 +85,7 @@ struct pare_linear_part { /* private to linear.c: one packed or borrowed weight 
     size_t row; /* first output of this part */
     void *packed;
     int32_t *weight_sum; /* pare_split_sum of each row */
-    float *scale; /* padded copy of weight.scale */
+    float *scale;        /* padded copy of weight.scale */
 };
 
 /* The range that inputs are quantised to when it is given: codes are x inverse + zero. */

@@ -41,18 +41,24 @@ static size_t panel_bytes(const struct pare_grouped *shape, size_t nr)
 
 /* --- Packing the weights --- */
 
+/* Panels of a weight while they are made. */
 struct packing {
     const struct pare_gemm_grouped *gemm;
     const struct pare_weight *weight;
     struct pare_grouped shape;
-    unsigned char *packed;
-    unsigned char *own; /* scratch, own_bytes a worker: [nr][padded] codes */
-    size_t own_bytes;
 };
 
+/* Scratch of a panel: [nr][padded] codes of a group; of a sparse weight all codes of its
+ * rows. */
+static size_t packing_bytes(const struct packing *p)
+{
+    const size_t nr = (size_t)p->gemm->nr;
+    return nr * (padded(&p->shape) + (p->weight->sparse.rows ? p->weight->K : 0));
+}
+
 /* Group g of the columns of a panel. */
-static void pack_group(const struct packing *p, uint8_t *codes, size_t column, size_t n,
-                       size_t g, unsigned char *out)
+static void pack_group(const struct packing *p, uint8_t *codes, const uint8_t *rows,
+                       size_t column, size_t n, size_t g, unsigned char *out)
 {
     const struct pare_groups *groups = &p->weight->groups;
     const size_t row_bytes = pare_codes_bytes(groups->bits, p->weight->K);
@@ -61,28 +67,52 @@ static void pack_group(const struct packing *p, uint8_t *codes, size_t column, s
     uint8_t zero[PARE_PANEL_COLUMNS];
     for (size_t j = 0; j < n; j++) {
         const size_t at = (column + j) * p->shape.groups + g;
-        pare_codes_unpack(groups->bits,
-                          (const unsigned char *)p->weight->data +
-                              (column + j) * row_bytes + begin,
-                          codes + j * padded(&p->shape), groups->size);
+        uint8_t *to = codes + j * padded(&p->shape);
+        if (rows)
+            memcpy(to, rows + j * p->weight->K + g * groups->size, groups->size);
+        else
+            pare_codes_unpack(groups->bits,
+                              (const unsigned char *)p->weight->data +
+                                  (column + j) * row_bytes + begin,
+                              to, groups->size);
         scale[j] = pare_group_scale(groups, at);
         zero[j] = pare_group_zero(groups, at);
     }
     p->gemm->pack(&p->shape, out, codes, padded(&p->shape), scale, zero, (int)n);
 }
 
+/* `own`: packing_bytes, of which codes begin as zeros: what lies behind a group is never
+ * written. */
+static void pack_panel(const struct packing *p, size_t panel, uint8_t *own,
+                       unsigned char *out)
+{
+    const struct pare_weight *weight = p->weight;
+    const size_t nr = (size_t)p->gemm->nr, column = panel * nr;
+    const size_t n = smaller(nr, weight->N - column);
+    const size_t group_bytes = pare_grouped_b_bytes(&p->shape) * nr;
+    uint8_t *rows = weight->sparse.rows ? own + nr * padded(&p->shape) : NULL;
+    for (size_t j = 0; rows && j < n; j++)
+        pare_sparse_row_u8(
+            &weight->sparse, weight->data, weight->groups.bits, column + j, weight->K, 0,
+            weight->K, (uint8_t)(1 << (weight->groups.bits - 1)), rows + j * weight->K);
+    for (size_t g = 0; g < p->shape.groups; g++)
+        pack_group(p, own, rows, column, n, g, out + g * group_bytes);
+}
+
+struct packing_all {
+    struct packing packing;
+    unsigned char *packed;
+    unsigned char *own; /* packing_bytes a worker */
+};
+
 static void pack_panels(void *context, int worker, size_t begin, size_t end)
 {
-    const struct packing *p = context;
-    const size_t nr = (size_t)p->gemm->nr;
-    const size_t group_bytes = pare_grouped_b_bytes(&p->shape) * nr;
-    uint8_t *codes = p->own + (size_t)worker * p->own_bytes;
-    for (size_t panel = begin; panel < end; panel++) {
-        unsigned char *out = p->packed + panel * panel_bytes(&p->shape, nr);
-        const size_t column = panel * nr, n = smaller(nr, p->weight->N - column);
-        for (size_t g = 0; g < p->shape.groups; g++)
-            pack_group(p, codes, column, n, g, out + g * group_bytes);
-    }
+    const struct packing_all *all = context;
+    const struct packing *p = &all->packing;
+    const size_t bytes = panel_bytes(&p->shape, (size_t)p->gemm->nr);
+    for (size_t panel = begin; panel < end; panel++)
+        pack_panel(p, panel, all->own + (size_t)worker * packing_bytes(p),
+                   all->packed + panel * bytes);
 }
 
 enum pare_status pare_linear_pack_grouped(struct pare_linear *linear,
@@ -90,19 +120,19 @@ enum pare_status pare_linear_pack_grouped(struct pare_linear *linear,
                                           struct pare_arena *arena,
                                           struct pare_error *err)
 {
-    struct packing p = {.gemm = &linear->kernels->gemm_grouped,
-                        .weight = &part->weight,
-                        .shape = pare_grouped_shape(&part->weight)};
-    const size_t nr = (size_t)p.gemm->nr, panels = (part->weight.N + nr - 1) / nr;
+    struct packing_all all = {.packing = {.gemm = &linear->kernels->gemm_grouped,
+                                          .weight = &part->weight,
+                                          .shape = pare_grouped_shape(&part->weight)}};
+    const size_t nr = (size_t)all.packing.gemm->nr;
+    const size_t panels = (part->weight.N + nr - 1) / nr;
+    const size_t bytes = panel_bytes(&all.packing.shape, nr);
+    PARE_TRY(pare_arena_alloc(arena, &part->packed, panels, bytes, err));
+    linear->packed_bytes += panels * bytes;
+    all.packed = part->packed;
     PARE_TRY(
-        pare_arena_alloc(arena, &part->packed, panels, panel_bytes(&p.shape, nr), err));
-    linear->packed_bytes += panels * panel_bytes(&p.shape, nr);
-    p.packed = part->packed;
-    p.own_bytes = nr * padded(&p.shape);
-    /* Zeroed: what lies behind a group is never written. */
-    PARE_TRY(pare_alloc(&p.own, (size_t)pare_threads(), p.own_bytes, err));
-    pare_parallel_for_worker(panels, 1, pack_panels, &p);
-    pare_free(p.own);
+        pare_alloc(&all.own, (size_t)pare_threads(), packing_bytes(&all.packing), err));
+    pare_parallel_for_worker(panels, 1, pack_panels, &all);
+    pare_free(all.own);
     return PARE_OK;
 }
 
@@ -169,6 +199,64 @@ static struct pare_grouped run_shape(const struct pare_linear_run *run, int part
     return shape;
 }
 
+/* Sums of a tile, and the panels of a group that do not lie anywhere: of a sparse part,
+ * and expanded ones; and what is needed to make them. */
+static size_t sums_bytes(const struct pare_linear_run *run, int part)
+{
+    const size_t mr = (size_t)run->kernels->gemm_grouped.mr;
+    return (mr * run->cuts[part].group_columns * sizeof(float) + 63) / 64 * 64;
+}
+
+static struct packing packing_of(const struct pare_linear_run *run, int part)
+{
+    return (struct packing){.gemm = &run->kernels->gemm_grouped,
+                            .weight = &run->parts[part]->weight,
+                            .shape = pare_grouped_shape(&run->parts[part]->weight)};
+}
+
+/* Bytes of the panels of a group as they are packed; 0: those of the part are used. */
+static size_t packed_bytes(const struct pare_linear_run *run, int part)
+{
+    const struct packing packing = packing_of(run, part);
+    const struct pare_cut *cut = &run->cuts[part];
+    return run->parts[part]->packed
+               ? 0
+               : cut->group_columns / cut->nr * panel_bytes(&packing.shape, cut->nr);
+}
+
+static size_t expanded_bytes(const struct pare_linear_run *run, int part)
+{
+    const struct packing packing = packing_of(run, part);
+    const struct pare_grouped wanted = run_shape(run, part);
+    const struct pare_cut *cut = &run->cuts[part];
+    return packing.shape.width == wanted.width
+               ? 0
+               : cut->group_columns / cut->nr * panel_bytes(&wanted, cut->nr);
+}
+
+static size_t space_bytes(const struct pare_linear_run *run, int part)
+{
+    const struct packing packing = packing_of(run, part);
+    return packed_bytes(run, part) + expanded_bytes(run, part) +
+           (run->parts[part]->packed ? 0 : packing_bytes(&packing));
+}
+
+/* The packed panels of a task: where they lie, or made in `space`. */
+static const unsigned char *packed_panels(const struct pare_linear_run *run, int part,
+                                          const struct pare_cut_task *task,
+                                          unsigned char *space)
+{
+    const struct packing packing = packing_of(run, part);
+    const size_t bytes = panel_bytes(&packing.shape, run->cuts[part].nr);
+    if (run->parts[part]->packed)
+        return (const unsigned char *)run->parts[part]->packed + task->panel * bytes;
+    unsigned char *own = space + packed_bytes(run, part) + expanded_bytes(run, part);
+    memset(own, 0, packing_bytes(&packing));
+    for (size_t panel = task->panel; panel < task->panel_end; panel++)
+        pack_panel(&packing, panel, own, space + (panel - task->panel) * bytes);
+    return space;
+}
+
 /* `count` panels in the form they are multiplied in: where they lie, or in `space`. */
 static const unsigned char *expanded(const struct pare_linear_run *run, int part,
                                      const unsigned char *panels, size_t count,
@@ -186,23 +274,6 @@ static const unsigned char *expanded(const struct pare_linear_run *run, int part
     return space;
 }
 
-/* Sums of a tile, and the expanded panels of a group. */
-static size_t sums_bytes(const struct pare_linear_run *run, int part)
-{
-    const size_t mr = (size_t)run->kernels->gemm_grouped.mr;
-    return (mr * run->cuts[part].group_columns * sizeof(float) + 63) / 64 * 64;
-}
-
-static size_t space_bytes(const struct pare_linear_run *run, int part)
-{
-    const struct pare_grouped packed = pare_grouped_shape(&run->parts[part]->weight);
-    const struct pare_grouped shape = run_shape(run, part);
-    const struct pare_cut *cut = &run->cuts[part];
-    if (packed.width == shape.width)
-        return 0;
-    return cut->group_columns / cut->nr * panel_bytes(&shape, cut->nr);
-}
-
 /* Tile by tile, as in linear_i8.c. */
 static void run_task(const struct pare_linear_run *run, unsigned char *own, size_t number)
 {
@@ -217,13 +288,13 @@ static void run_task(const struct pare_linear_run *run, unsigned char *own, size
     const size_t steps = shape.groups * padded(&shape) / 16;
     const size_t panels = task.panel_end - task.panel, tiles = task.tile_end - task.tile;
     const size_t stored = panel_bytes(&packed, cut->nr);
-    const unsigned char *from =
-        (const unsigned char *)run->parts[part]->packed + task.panel * stored;
-    const unsigned char *next =
-        task.panel_end + panels <= cut->panels ? from + panels * stored : from;
     float *sums = (float *)(void *)own;
+    unsigned char *space = own + sums_bytes(run, part);
+    const unsigned char *from = packed_panels(run, part, &task, space);
+    const int ahead = run->parts[part]->packed && task.panel_end + panels <= cut->panels;
+    const unsigned char *next = ahead ? from + panels * stored : from;
     const unsigned char *b =
-        expanded(run, part, from, panels, own + sums_bytes(run, part));
+        expanded(run, part, from, panels, space + packed_bytes(run, part));
     for (size_t t = 0, row = task.row; t < tiles; t++) {
         const size_t end = pare_cut_row(cut, task.tile + t + 1);
         const unsigned char *a = (const unsigned char *)run->a + row * row_bytes;

@@ -84,10 +84,49 @@ static void finish_row(const struct pare_linear_run *run, int part, const int32_
         run->kernels->activate(run->act, out, out, n);
 }
 
+/* Panels of a sparse part, and rows of one of them while it is made. */
+static size_t space_bytes(const struct pare_linear_run *run, int part)
+{
+    const struct pare_cut *cut = &run->cuts[part];
+    return run->parts[part]->packed
+               ? 0
+               : cut->group_columns * row_stride(run) + cut->nr * cut->K;
+}
+
+/* The panels of a task: where they lie, or made in `space`. */
+static const int8_t *panels_of(const struct pare_linear_run *run, int part,
+                               const struct pare_cut_task *task, unsigned char *space)
+{
+    const struct pare_weight *weight = &run->parts[part]->weight;
+    const struct pare_cut *cut = &run->cuts[part];
+    const size_t K = cut->K, bytes = cut->nr * row_stride(run);
+    if (run->parts[part]->packed)
+        return (const int8_t *)run->parts[part]->packed + task->panel * bytes;
+    uint8_t *rows = space + cut->group_columns * row_stride(run);
+    for (size_t panel = task->panel; panel < task->panel_end; panel++) {
+        const size_t column = panel * cut->nr;
+        const size_t n = cut->N - column < cut->nr ? cut->N - column : cut->nr;
+        for (size_t i = 0; i < n; i++)
+            pare_sparse_row_u8(&weight->sparse, weight->data, 8, column + i, K, 0, K, 0,
+                               rows + i * K);
+        pare_linear_pack_i8_panel(run->kernels, (const int8_t *)rows, n, K,
+                                  space + (panel - task->panel) * bytes);
+    }
+    return (const int8_t *)space;
+}
+
+/* Sums of a tile, and a row of products. */
+static size_t sums_bytes(const struct pare_linear_run *run, int part)
+{
+    const size_t mr = (size_t)run->kernels->gemm_u8s8.mr;
+    const size_t bytes = (mr + 1) * run->cuts[part].group_columns * sizeof(int32_t);
+    return (bytes + 63) / 64 * 64;
+}
+
 /* A task goes tile by tile, so that a tile's sums are still in the cache when they are
  * finished, as are the panels of the group. Meanwhile it asks for the panels of the next
  * group. */
-static void run_task(const struct pare_linear_run *run, int32_t *acc, size_t number)
+static void run_task(const struct pare_linear_run *run, unsigned char *own, size_t number)
 {
     const struct pare_gemm_u8s8 *gemm = &run->kernels->gemm_u8s8;
     int part = pare_linear_part_of(run, &number);
@@ -95,9 +134,10 @@ static void run_task(const struct pare_linear_run *run, int32_t *acc, size_t num
     struct pare_cut_task task = pare_cut_task(cut, number);
     size_t stride = row_stride(run), panel_bytes = cut->nr * stride, groups = stride / 4;
     size_t panels = task.panel_end - task.panel, tiles = task.tile_end - task.tile;
-    const int8_t *b = (const int8_t *)run->parts[part]->packed + task.panel * panel_bytes;
-    const int8_t *next =
-        task.panel_end + panels <= cut->panels ? b + panels * panel_bytes : b;
+    const int8_t *b = panels_of(run, part, &task, own + sums_bytes(run, part));
+    const int ahead = run->parts[part]->packed && task.panel_end + panels <= cut->panels;
+    const int8_t *next = ahead ? b + panels * panel_bytes : b;
+    int32_t *acc = (int32_t *)(void *)own;
     float *line = (float *)(acc + (size_t)gemm->mr * cut->group_columns);
     for (size_t t = 0, row = task.row; t < tiles; t++) {
         size_t end = pare_cut_row(cut, task.tile + t + 1);
@@ -119,7 +159,7 @@ static void run_tasks(void *context, int worker, size_t begin, size_t end)
     const struct pare_linear_run *run = context;
     unsigned char *own = run->own + (size_t)worker * run->own_bytes;
     for (size_t number = begin; number < end; number++)
-        run_task(run, (int32_t *)(void *)own, number);
+        run_task(run, own, number);
 }
 
 enum pare_status pare_linear_run_i8(struct pare_linear_run *run,
@@ -131,10 +171,9 @@ enum pare_status pare_linear_run_i8(struct pare_linear_run *run,
                     stride * (size_t)gemm->nr);
     run->own_bytes = (size_t)gemm->mr * stride; /* the quantised rows of a tile */
     for (int i = 0; i < run->n_parts; i++) {
-        const struct pare_cut *cut = &run->cuts[i];
-        size_t sums = ((size_t)gemm->mr + 1) * cut->group_columns * sizeof(int32_t);
-        if (sums > run->own_bytes)
-            run->own_bytes = sums;
+        const size_t bytes = sums_bytes(run, i) + space_bytes(run, i);
+        if (bytes > run->own_bytes)
+            run->own_bytes = bytes;
     }
     run->own_bytes = (run->own_bytes + 63) / 64 * 64;
     PARE_TRY(pare_arena_alloc(scratch, &run->own, (size_t)pare_threads(), run->own_bytes,

@@ -48,6 +48,11 @@ enum pare_status pare_linear_run_grouped(struct pare_linear_run *run,
                                          struct pare_arena *scratch,
                                          struct pare_error *err) PARE_CHECKED;
 
+/* n rows of K bytes behind each other, at most a panel's, to the panel [K / 4][nr][4] of
+ * the integer kernels, zeros behind the last k and row. */
+void pare_linear_pack_i8_panel(const struct pare_kernels *kernels, const int8_t *rows,
+                               size_t n, size_t K, unsigned char *out);
+
 /* Packs a part whose weight is codes in groups. */
 enum pare_status pare_linear_pack_grouped(struct pare_linear *linear,
                                           struct pare_linear_part *part,

@@ -100,39 +100,28 @@ static size_t rank_of(uint32_t set, size_t n, size_t m)
     return rank;
 }
 
-/* The sets of every rank of a pattern. */
-struct sets {
-    size_t base, digits;
-    uint32_t set[BYTE];
-};
-
-static void list_sets(struct sets *sets, size_t n, size_t m)
+void pare_sparse_list_sets(size_t n, size_t m, uint32_t sets[256])
 {
-    sets->base = combinations(n, m);
-    sets->digits = pare_sparse_digits(n, m);
-    for (size_t rank = 0; rank < sets->base; rank++)
-        sets->set[rank] = set_of(rank, n, m);
-}
-
-static void or_bits(uint8_t *bits, size_t at, uint32_t set, size_t m)
-{
-    for (size_t j = 0; j < m; j++)
-        bits[(at + j) / 8] |= (uint8_t)((set >> j & 1) << (at + j) % 8);
+    const size_t base = combinations(n, m), digits = pare_sparse_digits(n, m);
+    size_t limit = 1;
+    for (size_t d = 0; d < digits; d++)
+        limit *= base;
+    for (size_t value = 0; value < BYTE; value++) {
+        sets[value] = 0;
+        for (size_t d = 0, rest = value; value < limit && d < digits; d++, rest /= base)
+            sets[value] |= set_of(rest % base, n, m) << d * m;
+    }
 }
 
 static void ranks_to_bits(const struct pare_sparse *sparse, size_t K,
                           const uint8_t *ranks, uint8_t *bits)
 {
-    const size_t m = sparse->m, groups = K / m;
-    struct sets sets;
-    list_sets(&sets, sparse->n, m);
+    const size_t width = pare_sparse_digits(sparse->n, sparse->m) * sparse->m;
+    uint32_t sets[BYTE];
+    pare_sparse_list_sets(sparse->n, sparse->m, sets);
     memset(bits, 0, (K + 7) / 8);
-    for (size_t g = 0, value = 0; g < groups; g++) {
-        if (g % sets.digits == 0)
-            value = *ranks++;
-        or_bits(bits, g * m, sets.set[value % sets.base], m);
-        value /= sets.base;
-    }
+    for (size_t k = 0; k < K; k++)
+        bits[k / 8] |= (uint8_t)((sets[ranks[k / width]] >> k % width & 1) << k % 8);
 }
 
 static void bits_to_ranks(const struct pare_sparse *sparse, size_t K, const uint8_t *bits,

@@ -36,7 +36,12 @@ struct pare_sparse {
     size_t n, m;           /* N:M; m 0: bits say what is kept */
     const uint8_t *kept;   /* [N / rows, pare_sparse_kept_bytes]: bits or ranks */
     const uint64_t *start; /* [N / rows + 1]: first byte of each strip's values */
+    const uint32_t
+        *sets; /* [256] of N:M: what a byte of ranks keeps, d m bits; or NULL */
 };
+
+/* Fills sets[256] for n of m; what is no byte of ranks keeps nothing. */
+void pare_sparse_list_sets(size_t n, size_t m, uint32_t sets[256]);
 
 /* Numbers in a byte of ranks; 0 when n of m has none (B above 256). */
 size_t pare_sparse_digits(size_t n, size_t m);
@@ -68,6 +73,28 @@ size_t pare_sparse_value_bytes(const struct pare_sparse *sparse, size_t blocks,
 enum pare_status pare_sparse_index(const struct pare_sparse *sparse, size_t N, size_t K,
                                    int value_bits, uint64_t *start,
                                    struct pare_error *err) PARE_CHECKED;
+
+/* --- Storing --- */
+
+/* Stores a strip: of elements[rows, K] (bytes of codes or with a sign, or halves when
+ * value_bits is 16) what `bits` keep. kept[pare_sparse_kept_bytes] and values get what is
+ * stored; returns the bytes of values. */
+size_t pare_sparse_store_strip(const struct pare_sparse *sparse, size_t K,
+                               const uint8_t *bits, const void *elements, int value_bits,
+                               uint8_t *kept, unsigned char *values);
+
+/* --- Rows as if they were dense --- */
+
+/* Inputs k .. k + n of a row, k a multiple of 32: what is kept is its value in a
+ * byte, the rest `gap`. `values`: those of the whole matrix, codes
+ * of value_bits. start, and
+ * sets of N:M, are there. */
+void pare_sparse_row_u8(const struct pare_sparse *sparse, const unsigned char *values,
+                        int value_bits, size_t row, size_t K, size_t k, size_t n,
+                        uint8_t gap, uint8_t *out);
+/* The same of F16, +0 where nothing is kept. */
+void pare_sparse_row_f16(const struct pare_sparse *sparse, const unsigned char *values,
+                         size_t row, size_t K, size_t k, size_t n, uint16_t *out);
 
 #ifdef __cplusplus
 }

@@ -2,7 +2,9 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "runtime/kernels/kernels.h"
 #include "runtime/tensor/sparse.h"
+#include "tests/support/kernel_cases.h"
 
 #define OK(call)                                                                         \
     do {                                                                                 \
@@ -162,5 +164,33 @@ Test(sparse, what_cannot_be_is_refused)
         cr_expect_eq(pare_sparse_check(&cases[i].sparse, cases[i].N, cases[i].K, &err),
                      PARE_ERR_USAGE, "case %zu", i);
         cr_expect(strstr(err.message, cases[i].phrase), "case %zu: %s", i, err.message);
+    }
+}
+
+/* With the 64 bytes behind the last value that may be read, and a guard behind them. */
+Test(sparse, values_go_to_their_places_on_every_tier)
+{
+    uint64_t seed = 9;
+    for (size_t n = 0; n <= 300; n++) {
+        struct guarded bits = case_bytes(&seed, (n + 7) / 8);
+        struct guarded values = case_bytes(&seed, n + 64);
+        struct guarded out = guarded_new(n);
+        const uint8_t *next = values.data, gap = (uint8_t)(n * 37), *mask = bits.data;
+        uint8_t expected[300];
+        size_t used = 0;
+        for (size_t i = 0; i < n; i++)
+            used += mask[i / 8] >> i % 8 & 1;
+        next += n - used; /* so that the guard is right behind what may be read */
+        for (size_t i = 0, at = 0; i < n; i++)
+            expected[i] = mask[i / 8] >> i % 8 & 1 ? next[at++] : gap;
+        for (int t = 0; pare_cpu_tier(t); t++) {
+            memset(out.data, 0x55, n);
+            pare_kernels_of(pare_cpu_tier(t))->expand_u8(out.data, next, mask, gap, n);
+            cr_assert_eq(memcmp(out.data, expected, n), 0, "%s, %zu places",
+                         pare_cpu_tier(t), n);
+        }
+        guarded_free(bits);
+        guarded_free(values);
+        guarded_free(out);
     }
 }
