@@ -133,7 +133,7 @@ static int is_plain_float(enum pare_dtype type)
 static int is_so(const struct pare_weight *now, const struct pare_scheme_item *item)
 {
     const struct pare_grid *grid = &item->grid;
-    if (now->type != item->type || now->groups.bits != grid->bits ||
+    if (now->sparse.rows || now->type != item->type || now->groups.bits != grid->bits ||
         (grid->bf16 && (grid->bits || pare_dtype_info(now->type)->block > 1)))
         return 0;
     return !grid->bits || (now->groups.size == pare_grid_group(grid, now->K) &&
@@ -197,7 +197,7 @@ static enum pare_status decide_matrix(const struct pare_slot *slot,
 {
     char form[PARE_FORM_SIZE];
     struct pare_error reason;
-    item->scheme = by_role(slot, options);
+    item->scheme = now->sparse.rows ? PARE_SCHEME_KEEP : by_role(slot, options);
     for (size_t r = 0; r < options->n_rules; r++)
         if (!fnmatch(options->rules[r].glob, slot->name, 0))
             item->scheme = options->rules[r].scheme;
@@ -217,7 +217,7 @@ static enum pare_status decide_matrix(const struct pare_slot *slot,
             return PARE_OK;
         }
     }
-    if (!is_plain_float(now->type))
+    if (!is_plain_float(now->type) || now->sparse.rows)
         return pare_fail(err, PARE_ERR_USAGE,
                          "tensor %s is %s already: start from the container before its "
                          "quantisation, or --skip it",

@@ -83,8 +83,9 @@ struct pare_scheme_item { /* one a slot of the plan */
 };
 
 /* Decides for every slot of the plan; now[i] is how slot i is stored. Norms and biases
- * are kept. PARE_ERR_USAGE when a rule matches no matrix, when a matrix that is
- * quantised already would be quantised again, and for a fallback when strict. */
+ * are kept, and so are sparse matrices that no rule names. PARE_ERR_USAGE when a rule
+ * matches no matrix, when a matrix that is quantised already would be quantised again,
+ * and for a fallback when strict. */
 enum pare_status pare_scheme_decide(const struct pare_plan *plan,
                                     const struct pare_weight *now,
                                     const struct pare_scheme_options *options,

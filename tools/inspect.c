@@ -43,7 +43,7 @@ int inspect_wanted(const struct inspect_report *r, size_t i)
     return !r->o->glob || !fnmatch(r->o->glob, r->ckpt->tensors[i].name, 0);
 }
 
-/* Whether `name` is X + suffix for an I8 tensor X + other. */
+/* Whether `name` is X + suffix for a tensor X + other of I8, or of F16 values. */
 static int is_beside(const struct pare_ckpt *ckpt, const char *name, const char *suffix,
                      const char *other)
 {
@@ -55,7 +55,7 @@ static int is_beside(const struct pare_ckpt *ckpt, const char *name, const char 
     memcpy(stem, name, length - end);
     snprintf(stem + length - end, sizeof stem - (length - end), "%s", other);
     const struct pare_tensor *weight = pare_ckpt_find(ckpt, stem);
-    return weight && weight->type == PARE_I8;
+    return weight && (weight->type == PARE_I8 || !strcmp(other, "_values"));
 }
 
 static int is_named(const struct pare_tensor *tensor, const char *name)
@@ -73,8 +73,8 @@ static int is_of_inputs(const struct pare_stored *stored, const char *name)
     return 0;
 }
 
-/* Elements of the model that the tensor holds: none for scales and zero points and what
- * is said of inputs, which are part of the format's overhead. */
+/* Elements of the model that the tensor holds: none for scales, zero points, patterns and
+ * what is said of inputs, which are part of the format's overhead. */
 static uint64_t parameters_of(const struct inspect_report *r,
                               const struct pare_tensor *tensor)
 {
@@ -82,6 +82,10 @@ static uint64_t parameters_of(const struct inspect_report *r,
     if (is_beside(r->ckpt, tensor->name, "_scale", "") ||
         is_beside(r->ckpt, tensor->name, "_scale", "_codes") ||
         is_beside(r->ckpt, tensor->name, "_zero", "_codes") ||
+        is_beside(r->ckpt, tensor->name, "_scale", "_values") ||
+        is_beside(r->ckpt, tensor->name, "_sparse", "_values") ||
+        is_beside(r->ckpt, tensor->name, "_mask", "_values") ||
+        is_beside(r->ckpt, tensor->name, "_ranks", "_values") ||
         (r->runs && is_of_inputs(&r->model, tensor->name)))
         return 0;
     const struct pare_slot *slot =

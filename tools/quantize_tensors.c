@@ -53,11 +53,10 @@ void quantize_buffers_free(struct quantize_buffers *b)
 
 void quantize_release(const struct quantize_work *w, size_t i)
 {
-    const struct pare_tensor *parts[] = {w->stored.tensors[i], w->stored.scales[i],
-                                         w->stored.zeros[i]};
-    for (int p = 0; p < 3; p++)
-        if (parts[p])
-            pare_ckpt_release(w->stored.ckpt, parts[p]->data, parts[p]->bytes);
+    const struct pare_tensor *parts[PARE_STORED_PARTS];
+    const size_t n = pare_stored_parts(&w->stored, i, parts);
+    for (size_t p = 0; p < n; p++)
+        pare_ckpt_release(w->stored.ckpt, parts[p]->data, parts[p]->bytes);
 }
 
 /* Rows n to n + rows of a matrix, as floats in b->W. */
@@ -256,12 +255,21 @@ enum pare_status quantize_form_round(struct quantize_work *w, size_t i,
 /* --- What is stored beside each other --- */
 
 static enum pare_status plan_like(struct pare_gguf_writer *writer,
-                                  const struct pare_tensor *tensor, const char *name,
+                                  const struct pare_tensor *tensor,
                                   struct pare_error *err)
 {
-    return tensor ? pare_gguf_writer_plan(writer, name, tensor->type, tensor->n_dims,
-                                          tensor->shape, err)
-                  : PARE_OK;
+    return pare_gguf_writer_plan(writer, tensor->name, tensor->type, tensor->n_dims,
+                                 tensor->shape, err);
+}
+
+static enum pare_status plan_kept(const struct quantize_work *w, size_t i,
+                                  struct pare_gguf_writer *writer)
+{
+    const struct pare_tensor *parts[PARE_STORED_PARTS];
+    const size_t n = pare_stored_parts(&w->stored, i, parts);
+    for (size_t p = 0; p < n; p++)
+        PARE_TRY(plan_like(writer, parts[p], w->err));
+    return PARE_OK;
 }
 
 /* What the container says of the inputs of slot i goes along with it: with the first of
@@ -282,7 +290,7 @@ static enum pare_status plan_inputs(const struct quantize_work *w, size_t i,
                                                       stored->input_ranges};
     for (int l = 0; l < 2; l++)
         if (is_first(lists[l], i))
-            PARE_TRY(plan_like(writer, lists[l][i], lists[l][i]->name, w->err));
+            PARE_TRY(plan_like(writer, lists[l][i], w->err));
     return quantize_site_plan(w, i, writer);
 }
 
@@ -304,19 +312,13 @@ static enum pare_status plan_tensor(const struct quantize_work *w, size_t i,
 {
     const struct pare_slot *slot = &w->stored.plan.slots[i];
     const struct pare_scheme_item *item = &w->items[i];
-    const int kept = item->scheme == PARE_SCHEME_KEEP;
-    const int codes =
-        kept ? pare_stored_weight(&w->stored, i).groups.bits : item->grid.bits;
+    const int codes = item->grid.bits;
     char name[PARE_NAME_SIZE + 8], scale[PARE_NAME_SIZE + 8], zero[PARE_NAME_SIZE + 8];
     pare_codes_name(slot->name, name);
     pare_scale_name(slot->name, scale);
     pare_zero_name(slot->name, zero);
-    if (kept) {
-        PARE_TRY(
-            plan_like(writer, w->stored.tensors[i], codes ? name : slot->name, w->err));
-        PARE_TRY(plan_like(writer, w->stored.scales[i], scale, w->err));
-        return plan_like(writer, w->stored.zeros[i], zero, w->err);
-    }
+    if (item->scheme == PARE_SCHEME_KEEP)
+        return plan_kept(w, i, writer);
     if (!codes) {
         PARE_TRY(pare_gguf_writer_plan(writer, slot->name, item->type, slot->n_dims,
                                        slot->shape, w->err));
@@ -344,10 +346,10 @@ static enum pare_status plan_slot(const struct quantize_work *w, size_t i,
 enum pare_status quantize_keep(const struct quantize_work *w, size_t i,
                                struct pare_gguf_writer *writer)
 {
-    const struct pare_tensor *parts[] = {w->stored.tensors[i], w->stored.scales[i],
-                                         w->stored.zeros[i]};
-    for (int p = 0; p < 3; p++)
-        for (uint64_t at = 0; parts[p] && at < parts[p]->bytes; at += COPIED) {
+    const struct pare_tensor *parts[PARE_STORED_PARTS];
+    const size_t n = pare_stored_parts(&w->stored, i, parts);
+    for (size_t p = 0; p < n; p++)
+        for (uint64_t at = 0; at < parts[p]->bytes; at += COPIED) {
             const unsigned char *data = parts[p]->data;
             const uint64_t rest = parts[p]->bytes - at;
             PARE_TRY(pare_gguf_writer_data(writer, data + at,

@@ -27,6 +27,12 @@ void pare_zero_name(const char *weight_name, char out[PARE_NAME_SIZE + 8])
     snprintf(out, PARE_NAME_SIZE + 8, "%s_zero", weight_name);
 }
 
+void pare_sparse_name(const char *weight_name, const char *part,
+                      char out[PARE_NAME_SIZE + 8])
+{
+    snprintf(out, PARE_NAME_SIZE + 8, "%s_%s", weight_name, part);
+}
+
 static void input_name(const char *weight_name, const char *what,
                        char out[PARE_INPUT_NAME_SIZE])
 {

@@ -19,6 +19,11 @@ void pare_scale_name(const char *weight_name, char out[PARE_NAME_SIZE + 8]);
 void pare_codes_name(const char *weight_name, char out[PARE_NAME_SIZE + 8]);
 void pare_zero_name(const char *weight_name, char out[PARE_NAME_SIZE + 8]);
 
+/* "X.weight_sparse", "X.weight_mask", "X.weight_ranks", "X.weight_values", of sparse
+ * weights: `part` is what stands behind the underscore. */
+void pare_sparse_name(const char *weight_name, const char *part,
+                      char out[PARE_NAME_SIZE + 8]);
+
 /* "X.input_scale" and "X.input_range" of "X.weight"; Q, K and V of a block, which read
  * the same inputs, have those of "blk.N.attn_qkv". */
 #define PARE_INPUT_NAME_SIZE (PARE_NAME_SIZE + 16)

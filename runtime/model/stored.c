@@ -47,25 +47,36 @@ enum pare_status pare_stored_drop(struct pare_stored *stored, const char *name,
 enum pare_status pare_stored_slots(struct pare_stored *stored, struct pare_error *err)
 {
     const size_t count = stored->plan.count;
-    const struct pare_tensor ***lists[] = {&stored->tensors, &stored->scales,
-                                           &stored->zeros, &stored->input_scales,
-                                           &stored->input_ranges};
+    const struct pare_tensor ***lists[] = {
+        &stored->tensors, &stored->scales,       &stored->zeros,       &stored->patterns,
+        &stored->kept,    &stored->input_scales, &stored->input_ranges};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         PARE_TRY(
             pare_arena_alloc(&stored->arena, lists[i], count, sizeof **lists[i], err));
         memset(*lists[i], 0, count * sizeof **lists[i]);
     }
+    PARE_TRY(pare_arena_alloc(&stored->arena, &stored->sparse, count,
+                              sizeof *stored->sparse, err));
+    memset(stored->sparse, 0, count * sizeof *stored->sparse);
     return PARE_OK;
 }
 
 /* --- Containers --- */
 
-/* X.weight_codes of slot X.weight, NULL when there is none. */
+/* X.weight_codes of slot X.weight, X.weight_sparse; NULL when there is none. */
 static const struct pare_tensor *find_codes(const struct pare_ckpt *ckpt,
                                             const char *weight_name)
 {
     char name[PARE_NAME_SIZE + 8];
     pare_codes_name(weight_name, name);
+    return pare_ckpt_find(ckpt, name);
+}
+
+static const struct pare_tensor *find_sparse(const struct pare_ckpt *ckpt,
+                                             const char *weight_name)
+{
+    char name[PARE_NAME_SIZE + 8];
+    pare_sparse_name(weight_name, "sparse", name);
     return pare_ckpt_find(ckpt, name);
 }
 
@@ -75,8 +86,9 @@ static void complete_foreign(struct pare_stored *stored)
     if (pare_meta_find(&stored->ckpt->meta, "pare.family"))
         return;
     const struct pare_ckpt *ckpt = stored->ckpt;
-    stored->config.has_pooler =
-        pare_ckpt_find(ckpt, "cls.weight") || find_codes(ckpt, "cls.weight");
+    stored->config.has_pooler = pare_ckpt_find(ckpt, "cls.weight") ||
+                                find_codes(ckpt, "cls.weight") ||
+                                find_sparse(ckpt, "cls.weight");
     if (!pare_ckpt_find(ckpt, "token_types.weight") &&
         !find_codes(ckpt, "token_types.weight"))
         stored->config.token_types = 0;
@@ -116,38 +128,45 @@ static enum pare_status bind_scale(struct pare_stored *stored, size_t i,
     return PARE_OK;
 }
 
-static enum pare_status bind_slots(struct pare_stored *stored, struct pare_error *err)
+/* A weight as one tensor, with scales if it is I8. */
+static enum pare_status bind_tensor(struct pare_stored *stored, size_t i,
+                                    const struct pare_tensor *tensor,
+                                    struct pare_error *err)
+{
+    const struct pare_slot *slot = &stored->plan.slots[i];
+    PARE_TRY(pare_stored_check_shape(stored->ckpt, tensor, slot, err));
+    PARE_TRY(check_type(stored->ckpt, tensor, slot, err));
+    stored->tensors[i] = tensor;
+    return tensor->type == PARE_I8 ? bind_scale(stored, i, err) : PARE_OK;
+}
+
+static enum pare_status bind_slot(struct pare_stored *stored, size_t i,
+                                  struct pare_error *err)
 {
     const struct pare_ckpt *ckpt = stored->ckpt;
-    for (size_t i = 0; i < stored->plan.count; i++) {
-        const struct pare_slot *slot = &stored->plan.slots[i];
-        const struct pare_tensor *tensor = pare_ckpt_find(ckpt, slot->name);
-        const struct pare_tensor *codes =
-            pare_slot_is_matrix(slot) ? find_codes(ckpt, slot->name) : NULL;
-        char shape[64];
-        if (tensor && codes)
-            return pare_fail(err, PARE_ERR_INPUT,
-                             "%s: tensors %s and %s are one weight in two forms",
-                             ckpt->path, tensor->name, codes->name);
-        if (codes) {
-            PARE_TRY(pare_stored_bind_codes(stored, i, codes, err));
-            PARE_TRY(pare_stored_bind_inputs(stored, i, err));
-            continue;
-        }
-        if (!tensor)
-            return pare_fail(
-                err, PARE_ERR_INPUT,
-                "%s: tensor %s is missing, expected %s by the config", ckpt->path,
-                slot->name,
-                pare_shape_text(slot->n_dims, slot->shape, shape, sizeof shape));
-        PARE_TRY(pare_stored_check_shape(ckpt, tensor, slot, err));
-        PARE_TRY(check_type(ckpt, tensor, slot, err));
-        stored->tensors[i] = tensor;
-        if (tensor->type == PARE_I8)
-            PARE_TRY(bind_scale(stored, i, err));
-        PARE_TRY(pare_stored_bind_inputs(stored, i, err));
-    }
-    return PARE_OK;
+    const struct pare_slot *slot = &stored->plan.slots[i];
+    const int matrix = pare_slot_is_matrix(slot);
+    const struct pare_tensor *tensor = pare_ckpt_find(ckpt, slot->name);
+    const struct pare_tensor *codes = matrix ? find_codes(ckpt, slot->name) : NULL;
+    const struct pare_tensor *sparse = matrix ? find_sparse(ckpt, slot->name) : NULL;
+    const struct pare_tensor *first = tensor ? tensor : codes;
+    char shape[64];
+    if (first && (sparse || (tensor && codes)))
+        return pare_fail(err, PARE_ERR_INPUT,
+                         "%s: tensors %s and %s are one weight in two forms", ckpt->path,
+                         first->name, tensor && codes ? codes->name : sparse->name);
+    if (sparse)
+        PARE_TRY(pare_stored_bind_sparse(stored, i, sparse, err));
+    else if (codes)
+        PARE_TRY(pare_stored_bind_codes(stored, i, codes, err));
+    else if (tensor)
+        PARE_TRY(bind_tensor(stored, i, tensor, err));
+    else
+        return pare_fail(err, PARE_ERR_INPUT,
+                         "%s: tensor %s is missing, expected %s by the config",
+                         ckpt->path, slot->name,
+                         pare_shape_text(slot->n_dims, slot->shape, shape, sizeof shape));
+    return pare_stored_bind_inputs(stored, i, err);
 }
 
 /* Marks what the plan took; the rest is ignored by a glob, or too much. */
@@ -160,10 +179,11 @@ static enum pare_status refuse_rest(struct pare_stored *stored,
     PARE_TRY(pare_arena_alloc(&stored->arena, &used, ckpt->n_tensors, 1, err));
     memset(used, 0, ckpt->n_tensors);
     for (size_t i = 0; i < stored->plan.count; i++) {
-        const struct pare_tensor *const parts[] = {
-            stored->tensors[i], stored->scales[i], stored->zeros[i],
-            stored->input_scales[i], stored->input_ranges[i]};
-        for (size_t p = 0; p < sizeof parts / sizeof *parts; p++)
+        const struct pare_tensor *parts[PARE_STORED_PARTS + 2];
+        size_t n = pare_stored_parts(stored, i, parts);
+        parts[n++] = stored->input_scales[i];
+        parts[n++] = stored->input_ranges[i];
+        for (size_t p = 0; p < n; p++)
             if (parts[p])
                 used[parts[p] - ckpt->tensors] = 1;
     }
@@ -189,7 +209,8 @@ static enum pare_status bind_container(struct pare_stored *stored,
     complete_foreign(stored);
     PARE_TRY(pare_plan_make(&stored->config, &stored->arena, &stored->plan, err));
     PARE_TRY(pare_stored_slots(stored, err));
-    PARE_TRY(bind_slots(stored, err));
+    for (size_t i = 0; i < stored->plan.count; i++)
+        PARE_TRY(bind_slot(stored, i, err));
     return refuse_rest(stored, options, err);
 }
 

@@ -26,9 +26,14 @@ struct pare_stored {
     struct pare_ckpt *ckpt;
     struct pare_config config;
     struct pare_plan plan;
-    const struct pare_tensor **tensors; /* [plan.count]; codes, for weights in groups */
-    const struct pare_tensor **scales;  /* [plan.count]: of I8 and codes, else NULL */
-    const struct pare_tensor **zeros;   /* [plan.count]: of codes that have them */
+    /* [plan.count]; codes, for weights in groups; values, for sparse ones */
+    const struct pare_tensor **tensors;
+    const struct pare_tensor **scales; /* [plan.count]: of I8 and codes, else NULL */
+    const struct pare_tensor **zeros;  /* [plan.count]: of codes that have them */
+    /* [plan.count]: of sparse weights, else NULL: the numbers of the pattern, and bits or
+     * ranks; and what they say (rows 0: dense). NULL when there are none at all. */
+    const struct pare_tensor **patterns, **kept;
+    struct pare_sparse *sparse;
     /* [plan.count]: of matrices whose inputs have them, else NULL; the same tensor for
      * all matrices that read the same inputs. NULL when there are none at all. */
     const struct pare_tensor **input_scales, **input_ranges;
@@ -52,8 +57,14 @@ void pare_stored_close(struct pare_stored *stored); /* safe on a zeroed one */
  * looked at: they are finite, and within the codes. */
 struct pare_weight pare_stored_weight(const struct pare_stored *stored, size_t i);
 
-/* The slot whose X.weight_codes this is, in a checkpoint that was bound to the plan; NULL
- * for every other tensor. *form is what pare_weight_form says of it. */
+/* The tensors that hold slot i, in their order in the container; returns how many. */
+#define PARE_STORED_PARTS 5
+size_t pare_stored_parts(const struct pare_stored *stored, size_t i,
+                         const struct pare_tensor *parts[PARE_STORED_PARTS]);
+
+/* The slot whose X.weight_codes or X.weight_values this is, in a checkpoint that was
+ * bound to the plan; NULL for every other tensor. *form is what pare_weight_form says of
+ * it. */
 const struct pare_slot *pare_codes_slot(const struct pare_ckpt *ckpt,
                                         const struct pare_plan *plan,
                                         const struct pare_tensor *tensor,

@@ -7,11 +7,10 @@
 #include "runtime/model/container.h"
 #include "runtime/model/stored_internal.h"
 
-/* The tensor `name`, of two dimensions and of that type: NULL in *out when it is not
- * there. */
-static enum pare_status find_part(const struct pare_ckpt *ckpt, const char *name,
-                                  enum pare_dtype type, uint64_t rows,
-                                  const struct pare_tensor **out, struct pare_error *err)
+enum pare_status pare_stored_find_part(const struct pare_ckpt *ckpt, const char *name,
+                                       enum pare_dtype type, uint64_t rows,
+                                       const struct pare_tensor **out,
+                                       struct pare_error *err)
 {
     const struct pare_tensor *tensor = *out = pare_ckpt_find(ckpt, name);
     char shape[200];
@@ -61,9 +60,9 @@ static enum pare_status check_layout(const struct pare_ckpt *ckpt,
         (unsigned long long)K, reason.message);
 }
 
-static enum pare_status check_scales(const struct pare_ckpt *ckpt,
-                                     const struct pare_tensor *scale,
-                                     struct pare_error *err)
+enum pare_status pare_stored_check_scales(const struct pare_ckpt *ckpt,
+                                          const struct pare_tensor *scale,
+                                          struct pare_error *err)
 {
     const unsigned char *halves = scale->data;
     for (uint64_t i = 0; i < scale->bytes / 2; i++)
@@ -104,17 +103,17 @@ enum pare_status pare_stored_bind_codes(struct pare_stored *stored, size_t i,
     const uint64_t N = slot->shape[0], K = slot->shape[1];
     const struct pare_tensor *scale, *zero;
     char name[PARE_NAME_SIZE + 8];
-    PARE_TRY(find_part(ckpt, codes->name, PARE_I8, N, &codes, err));
+    PARE_TRY(pare_stored_find_part(ckpt, codes->name, PARE_I8, N, &codes, err));
     pare_scale_name(slot->name, name);
-    PARE_TRY(find_part(ckpt, name, PARE_F16, N, &scale, err));
+    PARE_TRY(pare_stored_find_part(ckpt, name, PARE_F16, N, &scale, err));
     if (!scale)
         return pare_fail(err, PARE_ERR_INPUT,
                          "%s: tensor %s has codes, but its scales %s are missing",
                          ckpt->path, codes->name, name);
     PARE_TRY(check_layout(ckpt, codes, scale, K, err));
-    PARE_TRY(check_scales(ckpt, scale, err));
+    PARE_TRY(pare_stored_check_scales(ckpt, scale, err));
     pare_zero_name(slot->name, name);
-    PARE_TRY(find_part(ckpt, name, PARE_I8, N, &zero, err));
+    PARE_TRY(pare_stored_find_part(ckpt, name, PARE_I8, N, &zero, err));
     if (zero)
         PARE_TRY(check_zeros(ckpt, zero, scale, layout(codes, scale, K).bits, err));
     stored->tensors[i] = codes;
@@ -123,11 +122,33 @@ enum pare_status pare_stored_bind_codes(struct pare_stored *stored, size_t i,
     return PARE_OK;
 }
 
-/* The length of X.weight in "X.weight_codes"; 0 for other names. */
-static size_t stem_length(const char *name)
+/* The length of X.weight in "X.weight_codes", for the end "_codes"; 0 for other names. */
+static size_t stem_length(const char *name, const char *suffix)
 {
-    const size_t length = strlen(name), end = strlen("_codes");
-    return length > end && !strcmp(name + length - end, "_codes") ? length - end : 0;
+    const size_t length = strlen(name), end = strlen(suffix);
+    return length > end && !strcmp(name + length - end, suffix) ? length - end : 0;
+}
+
+/* What X.weight_codes, or of a sparse weight X.weight_values, is to a layer. */
+static struct pare_weight weight_of(const struct pare_ckpt *ckpt,
+                                    const struct pare_slot *slot,
+                                    const struct pare_tensor *tensor)
+{
+    struct pare_weight weight = {.type = tensor->type};
+    char name[PARE_NAME_SIZE + 8];
+    pare_scale_name(slot->name, name);
+    const struct pare_tensor *scale = pare_ckpt_find(ckpt, name);
+    pare_sparse_name(slot->name, "sparse", name);
+    const struct pare_tensor *pattern = pare_ckpt_find(ckpt, name);
+    if (pattern) {
+        pare_stored_pattern(pattern, scale, slot, &weight.sparse, &weight.groups);
+        return weight;
+    }
+    weight.groups = layout(tensor, scale, slot->shape[1]);
+    pare_zero_name(slot->name, name);
+    const struct pare_tensor *zero = pare_ckpt_find(ckpt, name);
+    weight.groups.zero = zero ? zero->data : NULL;
+    return weight;
 }
 
 const struct pare_slot *pare_codes_slot(const struct pare_ckpt *ckpt,
@@ -135,22 +156,32 @@ const struct pare_slot *pare_codes_slot(const struct pare_ckpt *ckpt,
                                         const struct pare_tensor *tensor,
                                         char form[PARE_FORM_SIZE])
 {
-    const size_t length = stem_length(tensor->name);
-    char name[PARE_NAME_SIZE + 8];
+    size_t length = stem_length(tensor->name, "_codes");
+    if (!length)
+        length = stem_length(tensor->name, "_values");
     for (size_t i = 0; length && i < plan->count; i++) {
         const struct pare_slot *slot = &plan->slots[i];
         if (strncmp(slot->name, tensor->name, length) || slot->name[length])
             continue;
-        struct pare_weight weight = {.type = PARE_I8};
-        pare_scale_name(slot->name, name);
-        weight.groups = layout(tensor, pare_ckpt_find(ckpt, name), slot->shape[1]);
-        pare_zero_name(slot->name, name);
-        const struct pare_tensor *zero = pare_ckpt_find(ckpt, name);
-        weight.groups.zero = zero ? zero->data : NULL;
+        const struct pare_weight weight = weight_of(ckpt, slot, tensor);
         pare_weight_form(&weight, form);
         return slot;
     }
     return NULL;
+}
+
+size_t pare_stored_parts(const struct pare_stored *stored, size_t i,
+                         const struct pare_tensor *parts[PARE_STORED_PARTS])
+{
+    const struct pare_tensor *const all[PARE_STORED_PARTS] = {
+        stored->patterns ? stored->patterns[i] : NULL,
+        stored->kept ? stored->kept[i] : NULL, stored->tensors[i], stored->scales[i],
+        stored->zeros ? stored->zeros[i] : NULL};
+    size_t n = 0;
+    for (size_t p = 0; p < PARE_STORED_PARTS; p++)
+        if (all[p])
+            parts[n++] = all[p];
+    return n;
 }
 
 struct pare_weight pare_stored_weight(const struct pare_stored *stored, size_t i)
@@ -163,9 +194,13 @@ struct pare_weight pare_stored_weight(const struct pare_stored *stored, size_t i
         .K = (size_t)slot->shape[slot->n_dims - 1],
         .data = tensor->data,
     };
-    if (scale && scale->type == PARE_F32) {
+    if (scale && scale->type == PARE_F32)
         weight.scale = scale->data;
-    } else if (scale) {
+    if (stored->sparse && stored->sparse[i].rows) {
+        pare_stored_pattern(stored->patterns[i], scale, slot, &weight.sparse,
+                            &weight.groups);
+        weight.sparse = stored->sparse[i];
+    } else if (scale && scale->type != PARE_F32) {
         weight.groups = layout(tensor, scale, slot->shape[1]);
         weight.groups.scale = scale->data;
         weight.groups.zero = stored->zeros[i] ? stored->zeros[i]->data : NULL;

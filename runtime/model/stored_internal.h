@@ -1,4 +1,5 @@
-/* Shared by stored.c, stored_codes.c, stored_inputs.c and hf.c and by nothing else. */
+/* Shared by stored.c, stored_codes.c, stored_sparse.c, stored_inputs.c and hf.c and by
+ * nothing else. */
 #ifndef PARE_MODEL_STORED_INTERNAL_H
 #define PARE_MODEL_STORED_INTERNAL_H
 
@@ -22,6 +23,25 @@ enum pare_status pare_stored_slots(struct pare_stored *stored,
 enum pare_status pare_stored_bind_codes(struct pare_stored *stored, size_t i,
                                         const struct pare_tensor *codes,
                                         struct pare_error *err) PARE_CHECKED;
+/* The same for X.weight_sparse, the numbers of a pattern. */
+enum pare_status pare_stored_bind_sparse(struct pare_stored *stored, size_t i,
+                                         const struct pare_tensor *pattern,
+                                         struct pare_error *err) PARE_CHECKED;
+/* The tensor `name`, of that type and so many rows of two dimensions: NULL in *out when
+ * it is not there. */
+enum pare_status pare_stored_find_part(const struct pare_ckpt *ckpt, const char *name,
+                                       enum pare_dtype type, uint64_t rows,
+                                       const struct pare_tensor **out,
+                                       struct pare_error *err) PARE_CHECKED;
+/* PARE_ERR_INPUT when one of the halves is not finite. */
+enum pare_status pare_stored_check_scales(const struct pare_ckpt *ckpt,
+                                          const struct pare_tensor *scale,
+                                          struct pare_error *err) PARE_CHECKED;
+/* What the checkpoint says of the slot's sparse values, whose tensors are bound: groups
+ * of codes, and the pattern without its index. */
+void pare_stored_pattern(const struct pare_tensor *pattern,
+                         const struct pare_tensor *scale, const struct pare_slot *slot,
+                         struct pare_sparse *sparse, struct pare_groups *groups);
 /* Finds X.input_scale and X.input_range of slot i, which is bound; PARE_ERR_INPUT when
  * they do not fit it. */
 enum pare_status pare_stored_bind_inputs(struct pare_stored *stored, size_t i,
