@@ -14,6 +14,7 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/bytes.h"
 #include "runtime/base/utf8.h"
+#include "runtime/checkpoint/gzip.h"
 #include "runtime/checkpoint/reader.h"
 
 /* --- what readers use --- */
@@ -23,7 +24,7 @@ struct pare_source pare_source_of(const char *path, const void *data, uint64_t s
     /* Half of what P1 allows is left to what is not counted: rounding of the arena,
      * arrays that grow. */
     uint64_t budget = ((uint64_t)32 << 20) + (size < UINT64_MAX / 4 ? 3 * size : 0);
-    return (struct pare_source){path, data, size, budget};
+    return (struct pare_source){path, data, size, size, budget};
 }
 
 enum pare_status pare_source_fail(const struct pare_source *source, uint64_t offset,
@@ -149,12 +150,19 @@ static enum pare_status read_source(struct pare_ckpt *ckpt, struct pare_source *
         return pare_source_fail(source, 0, err, "this shard has the format %s, others %s",
                                 pare_format_name(format), pare_format_name(ckpt->format));
     ckpt->format = format;
-    ckpt->bytes += source->size;
+    ckpt->bytes += source->stored;
     ckpt->n_files++;
     return readers[format](source, ckpt, err);
 }
 
-/* Maps a file for as long as the checkpoint lives. `path` must do so too. */
+static enum pare_status unpack(struct pare_ckpt *ckpt, struct pare_source *source,
+                               struct pare_error *err)
+{
+    return pare_is_gzip(source) ? pare_gunzip(source, &ckpt->arena, err) : PARE_OK;
+}
+
+/* Maps a file for as long as the checkpoint lives, and unpacks it when it is compressed.
+ * `path` must live as long. */
 static enum pare_status map_file(struct pare_ckpt *ckpt, const char *path,
                                  struct pare_source *source, struct pare_error *err)
 {
@@ -165,6 +173,9 @@ static enum pare_status map_file(struct pare_ckpt *ckpt, const char *path,
     PARE_TRY(pare_map_open(path, map, err));
     files->n_maps++;
     *source = pare_source_of(path, map->data, map->size);
+    PARE_TRY(unpack(ckpt, source, err));
+    if (source->data != map->data)
+        pare_map_release(map, map->data, map->size);
     return PARE_OK;
 }
 
@@ -220,7 +231,9 @@ static enum pare_status find_gguf(const char *folder, char *out, size_t size,
     enum pare_status status = PARE_OK;
     int found = 0;
     for (struct dirent *entry; status == PARE_OK && (entry = readdir(listing));)
-        if (entry->d_name[0] != '.' && ends_with(entry->d_name, ".gguf") && ++found == 1)
+        if (entry->d_name[0] != '.' &&
+            (ends_with(entry->d_name, ".gguf") || ends_with(entry->d_name, ".gguf.gz")) &&
+            ++found == 1)
             status = pare_path_join(out, size, folder, entry->d_name, err);
     closedir(listing);
     if (status == PARE_OK && found != 1)
@@ -307,6 +320,8 @@ enum pare_status pare_ckpt_open_memory(const char *name, const void *data, uint6
     struct pare_source source = pare_source_of(name, data, size);
     *out = NULL;
     enum pare_status status = new_checkpoint(name, &ckpt, err);
+    if (status == PARE_OK)
+        status = unpack(ckpt, &source, err);
     if (status == PARE_OK)
         status = read_source(ckpt, &source, err);
     if (status == PARE_OK)

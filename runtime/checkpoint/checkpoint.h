@@ -3,9 +3,10 @@
  * The format is found by content, never by the name's ending alone: safetensors (one
  * file, or a sharded model.safetensors.index.json), PyTorch's zip .bin / .pt (also
  * sharded with pytorch_model.bin.index.json), GGUF v2 and v3. A folder stands for the
- * checkpoint inside it. Hostile input is expected: every length and offset is checked
- * before use, nothing is executed, and no file outside the checkpoint's folder is opened.
- * What each reader refuses is listed in docs/RELIABILITY.md and made by tests/fixtures.
+ * checkpoint inside it. A file that is gzip is unpacked into memory. Hostile input is
+ * expected: every length and offset is checked before use, nothing is executed, and no
+ * file outside the checkpoint's folder is opened. What each reader refuses is listed in
+ * docs/RELIABILITY.md and made by tests/fixtures.
  */
 #ifndef PARE_CHECKPOINT_CHECKPOINT_H
 #define PARE_CHECKPOINT_CHECKPOINT_H

@@ -12,6 +12,7 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/bytes.h"
 #include "runtime/base/sha256.h"
+#include "runtime/checkpoint/gzip.h"
 #include "runtime/checkpoint/reader.h"
 
 #define DEFAULT_ALIGNMENT 32
@@ -20,8 +21,15 @@
 #define MAX_NAME_LENGTH 63
 #define MAX_KEY_LENGTH 65535
 
+/* Where bytes go: to the file, or through gzip to it. */
+struct target {
+    struct pare_output *file;
+    struct pare_gzip *gzip; /* or NULL */
+    uint64_t bytes;         /* before compression */
+};
+
 struct sink {
-    struct pare_output *file; /* NULL: only hash */
+    struct target *target; /* NULL: only hash */
     struct pare_sha256 sha;
     uint64_t bytes;
 };
@@ -29,7 +37,7 @@ struct sink {
 struct pare_gguf_writer {
     char *path;
     const struct pare_meta *meta; /* until the header is written */
-    struct pare_output *file;
+    struct target target;
     struct pare_arena arena;
     struct pare_tensor *tensors; /* the plan; data is unused */
     size_t n_tensors, tensors_capacity;
@@ -45,12 +53,20 @@ struct pare_gguf_writer {
 
 /* --- the header --- */
 
+static enum pare_status send(struct target *target, const void *data, size_t bytes,
+                             struct pare_error *err)
+{
+    target->bytes += bytes;
+    return target->gzip ? pare_gzip_write(target->gzip, data, bytes, err)
+                        : pare_output_write(target->file, data, bytes, err);
+}
+
 static enum pare_status put(struct sink *sink, const void *data, size_t bytes,
                             struct pare_error *err)
 {
     pare_sha256_update(&sink->sha, data, bytes);
     sink->bytes += bytes;
-    return sink->file ? pare_output_write(sink->file, data, bytes, err) : PARE_OK;
+    return sink->target ? send(sink->target, data, bytes, err) : PARE_OK;
 }
 
 static enum pare_status put_u32(struct sink *sink, uint32_t value, struct pare_error *err)
@@ -165,6 +181,12 @@ static enum pare_status choose_alignment(struct pare_gguf_writer *writer,
     return status == PARE_OK ? PARE_OK : pare_fail_in(err, status, "%s", writer->path);
 }
 
+static int is_compressed(const char *path)
+{
+    const size_t length = strlen(path);
+    return length > 3 && !strcmp(path + length - 3, ".gz");
+}
+
 enum pare_status pare_gguf_writer_open(const char *path, const struct pare_meta *meta,
                                        struct pare_gguf_writer **out,
                                        struct pare_error *err)
@@ -178,7 +200,9 @@ enum pare_status pare_gguf_writer_open(const char *path, const struct pare_meta 
     writer->names.context = writer;
     PARE_TRY_OUT(pare_strndup(&writer->path, path, strlen(path), err));
     PARE_TRY_OUT(choose_alignment(writer, err));
-    PARE_TRY_OUT(pare_output_open(path, &writer->file, err));
+    PARE_TRY_OUT(pare_output_open(path, &writer->target.file, err));
+    if (is_compressed(path))
+        PARE_TRY_OUT(pare_gzip_new(writer->target.file, &writer->target.gzip, err));
     *out = writer;
     return PARE_OK;
 out:
@@ -190,7 +214,8 @@ void pare_gguf_writer_abort(struct pare_gguf_writer *writer)
 {
     if (!writer)
         return;
-    pare_output_abort(writer->file);
+    pare_output_abort(writer->target.file);
+    pare_gzip_free(writer->target.gzip);
     pare_names_free(&writer->names);
     pare_arena_free(&writer->arena);
     pare_free(writer->tensors);
@@ -276,7 +301,7 @@ static enum pare_status check_keys(const struct pare_gguf_writer *writer,
 static enum pare_status write_header(struct pare_gguf_writer *writer,
                                      struct pare_error *err)
 {
-    struct sink sink = {.file = writer->file};
+    struct sink sink = {.target = &writer->target};
     pare_sha256_init(&sink.sha);
     PARE_TRY(check_keys(writer, err));
     PARE_TRY(pare_alloc(&writer->hashes, writer->n_tensors, sizeof *writer->hashes, err));
@@ -292,7 +317,7 @@ static enum pare_status write_header(struct pare_gguf_writer *writer,
 static enum pare_status finish_tensor(struct pare_gguf_writer *writer,
                                       struct pare_error *err)
 {
-    struct sink padding = {.file = writer->file, .bytes = pare_output_size(writer->file)};
+    struct sink padding = {.target = &writer->target, .bytes = writer->target.bytes};
     pare_sha256_hex(&writer->hash, writer->hashes[writer->current]);
     pare_sha256_init(&writer->hash);
     writer->current++;
@@ -313,7 +338,7 @@ enum pare_status pare_gguf_writer_data(struct pare_gguf_writer *writer, const vo
                          "%s: %llu bytes are too many for tensor number %zu",
                          writer->path, (unsigned long long)bytes, writer->current);
     pare_sha256_update(&writer->hash, data, (size_t)bytes);
-    PARE_TRY(pare_output_write(writer->file, data, (size_t)bytes, err));
+    PARE_TRY(send(&writer->target, data, (size_t)bytes, err));
     writer->done += bytes;
     return writer->done == tensor->bytes ? finish_tensor(writer, err) : PARE_OK;
 }
@@ -355,7 +380,9 @@ static enum pare_status verify(struct pare_gguf_writer *writer, struct pare_erro
 {
     const char *path;
     struct pare_ckpt *back;
-    PARE_TRY(pare_output_flush(writer->file, &path, err));
+    if (writer->target.gzip)
+        PARE_TRY(pare_gzip_end(writer->target.gzip, err));
+    PARE_TRY(pare_output_flush(writer->target.file, &path, err));
     enum pare_status status = pare_ckpt_open(path, &back, err);
     if (status != PARE_OK) /* bad input that we wrote is a bug of ours */
         return pare_fail_in(err, status == PARE_ERR_INPUT ? PARE_ERR_INTERNAL : status,
@@ -378,8 +405,8 @@ enum pare_status pare_gguf_writer_commit(struct pare_gguf_writer *writer,
     if (status == PARE_OK)
         status = verify(writer, err);
     if (status == PARE_OK) {
-        struct pare_output *file = writer->file;
-        writer->file = NULL; /* commit frees it */
+        struct pare_output *file = writer->target.file;
+        writer->target.file = NULL; /* commit frees it */
         status = pare_output_commit(file, err);
     }
     pare_gguf_writer_abort(writer);

@@ -22,7 +22,8 @@ extern "C" {
 
 struct pare_gguf_writer;
 
-/* `meta` is borrowed and must stay as it is until the first pare_gguf_writer_data. */
+/* A path that ends in .gz is written compressed (gzip.h). `meta` is borrowed and must
+ * stay as it is until the first pare_gguf_writer_data. */
 enum pare_status pare_gguf_writer_open(const char *path, const struct pare_meta *meta,
                                        struct pare_gguf_writer **out,
                                        struct pare_error *err) PARE_CHECKED;

@@ -20,6 +20,7 @@ struct pare_source {
     const char *path; /* for messages */
     const uint8_t *data;
     uint64_t size;
+    uint64_t stored; /* size of the file: another one when that is compressed */
     uint64_t budget; /* bytes of memory that reading it may still take: promise P1 */
 };
 

@@ -31,6 +31,18 @@ for threads in 1 2 3 7; do
     done
 done
 
+# Compressed for transport: the same file inside, read by every program.
+check 0 - pare-convert -q --tokenizer none "$bert" -o packed.gguf.gz
+gzip -dc packed.gguf.gz | cmp - a.gguf || fail "packed.gguf.gz holds another file than a.gguf"
+check 0 - pare-convert -q --tokenizer none "$bert" -o again.gguf.gz --threads 1
+check 0 - cmp packed.gguf.gz again.gguf.gz
+[ "$(pare-inspect --json packed.gguf.gz | grep '"sha256"')" = "$(pare-inspect --json a.gguf | grep '"sha256"')" ] ||
+    fail "packed.gguf.gz is another model than a.gguf"
+check 0 "" pare-quantize -q packed.gguf.gz -s q8_0 -o q8.gguf.gz
+check 2 "the output would replace a file of the input" pare-quantize packed.gguf.gz -s q8_0 -o packed.gguf.gz
+head -c 500 packed.gguf.gz >cut.gguf.gz
+check 3 "cut.gguf.gz: byte 496: the gzip stream says" pare-inspect cut.gguf.gz
+
 # A container in: another number format, and back without a loss where there was none.
 check 0 - pare-convert -q --tokenizer none f16.gguf -d f32 -o wide.gguf
 check 0 - pare-convert -q --tokenizer none wide.gguf -d f16 -o narrow.gguf
