@@ -111,7 +111,9 @@ static enum pare_status bind_linear(const struct binder *b, int layer,
                               b->arena, b->err));
     for (int i = 0; i < n_parts; i++)
         if (!linear->parts[i].packed)
-            b->model->memory_bytes += pare_weight_bytes(&weights[i]);
+            b->model->memory_bytes +=
+                pare_weight_bytes(&weights[i]) +
+                pare_sparse_index_bytes(&weights[i].sparse, weights[i].N);
     b->model->memory_bytes += linear->packed_bytes;
     return PARE_OK;
 }
@@ -213,6 +215,7 @@ void pare_model_free(struct pare_model *model)
     pare_tokenizer_free(model->tokenizer);
     pare_ckpt_close(model->ckpt);
     pare_arena_free(&model->arena);
+    pare_arena_free(&model->stored);
     pare_free(model);
 }
 
@@ -280,7 +283,9 @@ enum pare_status pare_model_open(const char *path, enum pare_precision precision
     PARE_TRY_OUT(pare_model_bind(&stored.config, &source, &model, err));
     model->precision = precision;
     model->ckpt = stored.ckpt;
+    model->stored = stored.arena;
     stored.ckpt = NULL;
+    stored.arena = (struct pare_arena){0};
     PARE_TRY_OUT(pare_tokenizer_from_meta(&model->ckpt->meta, &model->tokenizer, err));
     PARE_TRY_OUT(check_vocabulary(model, path, err));
     *out = model;

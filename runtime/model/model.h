@@ -42,6 +42,8 @@ struct pare_model {
     enum pare_precision precision;    /* that it was opened with */
     uint64_t memory_bytes; /* of weights, as held: packed copies + used in place */
     struct pare_arena arena;
+    struct pare_arena
+        stored; /* of the open container: where sparse weights' values lie */
 };
 
 /* Opens a container that pare-convert or a later tool wrote. Tensors are checked against

@@ -60,16 +60,15 @@ static enum pare_status check_layout(const struct pare_ckpt *ckpt,
         (unsigned long long)K, reason.message);
 }
 
-enum pare_status pare_stored_check_scales(const struct pare_ckpt *ckpt,
-                                          const struct pare_tensor *scale,
-                                          struct pare_error *err)
+enum pare_status pare_stored_check_halves(const struct pare_ckpt *ckpt,
+                                          const struct pare_tensor *tensor,
+                                          const char *what, struct pare_error *err)
 {
-    const unsigned char *halves = scale->data;
-    for (uint64_t i = 0; i < scale->bytes / 2; i++)
+    const unsigned char *halves = tensor->data;
+    for (uint64_t i = 0; i < tensor->bytes / 2; i++)
         if ((pare_load_u16(halves + 2 * i) & 0x7C00) == 0x7C00)
-            return pare_fail(err, PARE_ERR_INPUT,
-                             "%s: tensor %s: scale %llu is not finite", ckpt->path,
-                             scale->name, (unsigned long long)i);
+            return pare_fail(err, PARE_ERR_INPUT, "%s: tensor %s: %s %llu is not finite",
+                             ckpt->path, tensor->name, what, (unsigned long long)i);
     return PARE_OK;
 }
 
@@ -111,7 +110,7 @@ enum pare_status pare_stored_bind_codes(struct pare_stored *stored, size_t i,
                          "%s: tensor %s has codes, but its scales %s are missing",
                          ckpt->path, codes->name, name);
     PARE_TRY(check_layout(ckpt, codes, scale, K, err));
-    PARE_TRY(pare_stored_check_scales(ckpt, scale, err));
+    PARE_TRY(pare_stored_check_halves(ckpt, scale, "scale", err));
     pare_zero_name(slot->name, name);
     PARE_TRY(pare_stored_find_part(ckpt, name, PARE_I8, N, &zero, err));
     if (zero)

@@ -33,9 +33,10 @@ enum pare_status pare_stored_find_part(const struct pare_ckpt *ckpt, const char 
                                        enum pare_dtype type, uint64_t rows,
                                        const struct pare_tensor **out,
                                        struct pare_error *err) PARE_CHECKED;
-/* PARE_ERR_INPUT when one of the halves is not finite. */
-enum pare_status pare_stored_check_scales(const struct pare_ckpt *ckpt,
-                                          const struct pare_tensor *scale,
+/* PARE_ERR_INPUT when one of the halves is not finite; `what` one of them is. */
+enum pare_status pare_stored_check_halves(const struct pare_ckpt *ckpt,
+                                          const struct pare_tensor *tensor,
+                                          const char *what,
                                           struct pare_error *err) PARE_CHECKED;
 /* What the checkpoint says of the slot's sparse values, whose tensors are bound: groups
  * of codes, and the pattern without its index. */

@@ -119,7 +119,7 @@ static enum pare_status bind_scales(struct pare_stored *stored, size_t i,
                          "%s: tensors %s and %s do not make rows of %llu weights: %s",
                          ckpt->path, pattern->name, scale->name,
                          (unsigned long long)slot->shape[1], reason.message);
-    return pare_stored_check_scales(ckpt, scale, err);
+    return pare_stored_check_halves(ckpt, scale, "scale", err);
 }
 
 static enum pare_status check_values(const struct pare_stored *stored, size_t i,
@@ -160,16 +160,18 @@ static enum pare_status make_index(struct pare_stored *stored, size_t i,
                           &reason) != PARE_OK)
         return pare_fail(err, PARE_ERR_INPUT, "%s: tensor %s: %s", stored->ckpt->path,
                          kept->name, reason.message);
-    if (start[strips] != values->bytes)
+    sparse->start = start;
+    const uint64_t wanted =
+        pare_sparse_stored_bytes(sparse, N, pare_weight_value_bits(&weight));
+    if (values->bytes != wanted)
         return pare_fail(
             err, PARE_ERR_INPUT, "%s: tensor %s has %llu bytes, %s asks for %llu",
             stored->ckpt->path, values->name, (unsigned long long)values->bytes,
-            kept->name, (unsigned long long)start[strips]);
+            kept->name, (unsigned long long)wanted);
     if (sparse->m) {
         pare_sparse_list_sets(sparse->n, sparse->m, sets);
         sparse->sets = sets;
     }
-    sparse->start = start;
     return PARE_OK;
 }
 
@@ -185,7 +187,9 @@ enum pare_status pare_stored_bind_sparse(struct pare_stored *stored, size_t i,
     PARE_TRY(bind_kept(stored, i, err));
     PARE_TRY(need_part(stored, i, "values", &stored->tensors[i], err));
     PARE_TRY(check_values(stored, i, err));
-    if (stored->tensors[i]->type == PARE_I8)
-        PARE_TRY(bind_scales(stored, i, err));
+    PARE_TRY(
+        stored->tensors[i]->type == PARE_I8
+            ? bind_scales(stored, i, err)
+            : pare_stored_check_halves(stored->ckpt, stored->tensors[i], "value", err));
     return make_index(stored, i, err);
 }

@@ -231,3 +231,28 @@ enum pare_status pare_sparse_index(const struct pare_sparse *sparse, size_t N, s
     }
     return PARE_OK;
 }
+
+uint64_t pare_sparse_count(const struct pare_sparse *sparse, size_t N, size_t K)
+{
+    const uint64_t strips = N / sparse->rows;
+    if (sparse->m)
+        return strips * (K / sparse->m * sparse->n);
+    return (uint64_t)count_bits(sparse->kept,
+                                strips * pare_sparse_kept_bytes(sparse, K)) *
+           sparse->rows * sparse->columns;
+}
+
+uint64_t pare_sparse_stored_bytes(const struct pare_sparse *sparse, size_t N,
+                                  int value_bits)
+{
+    const uint64_t bytes = sparse->start[N / sparse->rows];
+    return bytes ? bytes : ((uint64_t)value_bits + 7) / 8;
+}
+
+uint64_t pare_sparse_index_bytes(const struct pare_sparse *sparse, size_t N)
+{
+    if (!sparse->rows)
+        return 0;
+    return (N / sparse->rows + 1) * sizeof *sparse->start +
+           (sparse->sets ? BYTE * sizeof *sparse->sets : 0);
+}

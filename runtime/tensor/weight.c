@@ -107,7 +107,8 @@ static uint64_t sparse_bytes(const struct pare_weight *weight)
 {
     const struct pare_sparse *sparse = &weight->sparse;
     const size_t strips = weight->N / sparse->rows;
-    return strips * pare_sparse_kept_bytes(sparse, weight->K) + sparse->start[strips] +
+    return strips * pare_sparse_kept_bytes(sparse, weight->K) +
+           pare_sparse_stored_bytes(sparse, weight->N, pare_weight_value_bits(weight)) +
            (weight->groups.bits ? 5 : 4) * sizeof(int32_t);
 }
 

@@ -5,10 +5,7 @@
 
 #include "runtime/base/bytes.h"
 #include "runtime/base/rng.h"
-#include "runtime/model/container.h"
-#include "runtime/model/model.h"
-#include "runtime/model/stored.h"
-#include "tests/support/folder.h"
+#include "tests/support/stored_parts.h"
 
 /* tiny-distilbert: hidden 32, feed-forward 48. The matrix that is stored as codes: */
 #define WEIGHT "blk.0.attn_q.weight"
@@ -74,44 +71,8 @@ static void make_good(struct parts *parts)
 static const char *write_parts(const struct parts *parts)
 {
     const char *path = folder_path(&folder, "m.gguf");
-    struct pare_gguf_writer *writer;
-    struct pare_meta meta = {0};
-    struct pare_error err = {""};
-    cr_assert_eq(pare_config_to_meta(&from.config, &meta, NULL), PARE_OK);
-    cr_assert_eq(pare_gguf_writer_open(path, &meta, &writer, &err), PARE_OK);
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < from.plan.count; i++) {
-            const struct pare_slot *slot = &from.plan.slots[i];
-            const struct pare_tensor *tensor = from.tensors[i];
-            if (!strcmp(slot->name, WEIGHT) && !parts->keep)
-                continue;
-            cr_assert_eq(
-                pass ? pare_gguf_writer_data(writer, tensor->data, tensor->bytes, &err)
-                     : pare_gguf_writer_plan(writer, slot->name, tensor->type,
-                                             slot->n_dims, slot->shape, &err),
-                PARE_OK, "%s", err.message);
-        }
-        for (int i = 0; i < parts->count; i++) {
-            const struct pare_tensor *tensor = &parts->tensor[i];
-            cr_assert_eq(
-                pass ? pare_gguf_writer_data(writer, tensor->data, tensor->bytes, &err)
-                     : pare_gguf_writer_plan(writer, tensor->name, tensor->type,
-                                             tensor->n_dims, tensor->shape, &err),
-                PARE_OK, "%s", err.message);
-        }
-    }
-    cr_assert_eq(pare_gguf_writer_commit(writer, &err), PARE_OK, "%s", err.message);
-    pare_meta_free(&meta);
+    stored_write(&from, parts->keep ? NULL : WEIGHT, parts->tensor, parts->count, path);
     return path;
-}
-
-static size_t slot_of(const struct pare_stored *stored, const char *name)
-{
-    for (size_t i = 0; i < stored->plan.count; i++)
-        if (!strcmp(stored->plan.slots[i].name, name))
-            return i;
-    cr_assert_fail("%s is not in the plan", name);
-    return 0;
 }
 
 Test(stored_codes, codes_scales_and_zero_points_are_the_weights_they_stand_for)
@@ -124,7 +85,7 @@ Test(stored_codes, codes_scales_and_zero_points_are_the_weights_they_stand_for)
     make_good(&parts);
     cr_assert_eq(pare_stored_open(write_parts(&parts), NULL, &stored, &err), PARE_OK,
                  "%s", err.message);
-    const size_t i = slot_of(&stored, WEIGHT);
+    const size_t i = stored_slot(&stored, WEIGHT);
     const struct pare_weight weight = pare_stored_weight(&stored, i);
     cr_assert_eq(weight.groups.bits, 4);
     cr_assert_eq(weight.groups.size, K);
@@ -165,18 +126,9 @@ Test(stored_codes, codes_scales_and_zero_points_are_the_weights_they_stand_for)
     end();
 }
 
-/* Opening says so behind "m.gguf: ", as a checkpoint and as a model. */
 static void refused(const struct parts *parts, const char *message)
 {
-    struct pare_stored stored;
-    struct pare_model *model;
-    struct pare_error err = {""};
-    const char *path = write_parts(parts);
-    cr_assert_eq(pare_stored_open(path, NULL, &stored, &err), PARE_ERR_INPUT, "%s",
-                 message);
-    cr_assert_str_eq(strstr(err.message, "m.gguf: ") + strlen("m.gguf: "), message);
-    cr_assert_eq(pare_model_open(path, PARE_PRECISION_FP32, &model, &err),
-                 PARE_ERR_INPUT);
+    stored_refused(write_parts(parts), message);
 }
 
 Test(stored_codes, tensors_that_do_not_fit_together_are_refused)
