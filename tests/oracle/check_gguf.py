@@ -10,7 +10,7 @@ reader below and with the `gguf` package, compares header, keys, tensors and the
 with one another and with the checkpoint, computes the content hash that pare-inspect
 prints, and runs token ids through a forward in numpy (from the document's equations, in
 double precision; I8 and codes as the document says they run) against pare-run. Super-blocks
-only when the model is wide enough.
+only when the model is wide enough. Sparse matrices are written here too (sparse_matrices.py).
 """
 import hashlib
 import json
@@ -27,12 +27,15 @@ from gguf import GGUFReader, quants
 from gguf.constants import GGMLQuantizationType
 from safetensors.numpy import load_file
 
-TYPES = {0: "F32", 1: "F16", 30: "BF16", 8: "Q8_0", 2: "Q4_0", 3: "Q4_1", 24: "I8",
+import sparse_matrices
+
+TYPES = {0: "F32", 1: "F16", 30: "BF16", 8: "Q8_0", 2: "Q4_0", 3: "Q4_1", 24: "I8", 26: "I32",
          10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 34: "TQ1_0", 35: "TQ2_0"}
 BLOCKS = {"F32": (1, 4), "F16": (1, 2), "BF16": (1, 2), "Q8_0": (32, 34),
           "Q4_0": (32, 18), "Q4_1": (32, 20), "I8": (1, 1)}
 SUPERBLOCKS = {"Q2_K": (256, 84), "Q3_K": (256, 110), "Q4_K": (256, 144), "Q5_K": (256, 176),
                "Q6_K": (256, 210), "TQ1_0": (256, 54), "TQ2_0": (256, 66)}
+ALL_BLOCKS = BLOCKS | SUPERBLOCKS | {"I32": (1, 4)}
 # What pare-quantize is asked for, to make codes: scheme, group size, zero points.
 CODES = {"int4": (4, 32, 0), "int4z": (4, 32, 1), "int2": (2, 0, 0), "int3": (3, 32, 0),
          "int5z": (5, 0, 1), "int6": (6, 32, 0), "int7": (7, 32, 0),
@@ -107,12 +110,13 @@ class Container:
         assert self.take("4s") == b"GGUF" and self.take("I") == 3
         n_tensors, n_keys = self.take("Q"), self.take("Q")
         self.keys = dict(self.key() for _ in range(n_keys))
+        self.keys_end = self.at
         infos = [self.tensor() for _ in range(n_tensors)]
         self.align()
         start, self.tensors = self.at, {}
         for name, shape, kind, offset in infos:
             assert self.at - start == offset, f"{name}: gap"
-            block, size = (BLOCKS | SUPERBLOCKS)[kind]
+            block, size = ALL_BLOCKS[kind]
             size *= math.prod(shape) // block
             self.tensors[name] = (kind, shape, self.bytes[self.at:self.at + size])
             self.at += size
@@ -204,6 +208,16 @@ class Container:
             zero = np.frombuffer(self.tensors[name + "_zero"][2], "u1").reshape(scale.shape)
         return (bit.astype(int) << np.arange(bits)).sum(2), scale, zero.astype(int)
 
+    def sparse(self, name):
+        """Of X.weight: whole numbers [N, K], 0 where nothing is kept, and scales [N, groups];
+        halves, and scales of 1."""
+        p, mask, q = sparse_matrices.read(self.tensors, name, self.inputs(name))
+        if self.tensors[name + "_values"][0] == "F16":
+            return q, np.ones((len(q), 1))
+        scale = self.decoded(name + "_scale").reshape(len(q), -1)
+        q = q - 2 ** (p.bits - 1) if p.bits else sparse_matrices.signed(q)
+        return np.where(mask, q, 0), scale
+
     def inputs(self, name):
         """K of a matrix, which the config says."""
         wide = name.endswith("ffn_down.weight")
@@ -215,6 +229,9 @@ class Container:
             q, scale, zero = self.codes(name)
             size = q.shape[1] // scale.shape[1]
             return (q - zero.repeat(size, 1)) * scale.repeat(size, 1)
+        if name + "_sparse" in self.tensors:
+            q, scale = self.sparse(name)
+            return q * scale.repeat(q.shape[1] // scale.shape[1], 1)
         kind, shape, data = self.tensors[name]
         if kind == "F32":
             return np.frombuffer(data, "<f4").reshape(shape).astype(np.float64)
@@ -279,8 +296,9 @@ def forward(c, ids):
     config = {k: c.value("bert." + k) for k in ("block_count", "attention.head_count")}
     eps = c.value("bert.attention.layer_norm_epsilon")
     act = ACTIVATIONS[c.value("pare.activation", b"gelu")]
-    names = {name.removesuffix("_codes") for name in c.tensors
-             if not name.endswith(("_scale", "_zero", ".input_range"))}
+    others = "_scale", "_zero", ".input_range", "_mask", "_ranks", "_values"
+    names = {name.removesuffix("_codes").removesuffix("_sparse") for name in c.tensors
+             if not name.endswith(others)}
     weights = {name: c.decoded(name) for name in names}
 
     def linear(name, x):
@@ -293,7 +311,16 @@ def forward(c, ids):
         if name + ".weight_codes" in c.tensors:
             product = grouped_product(x.astype(np.float32), c.codes(name + ".weight"))
             return product + weights[name + ".bias"]
-        if c.tensors[name + ".weight"][0] == "I8":
+        if name + ".weight_sparse" in c.tensors:
+            q, scale = c.sparse(name + ".weight")
+            coded = c.tensors[name + ".weight_sparse"][1] == (5,)
+            if coded:
+                product = grouped_product(x.astype(np.float32), (q, scale, np.zeros(scale.shape)))
+                return product + weights[name + ".bias"]
+            is_i8 = c.tensors[name + ".weight_values"][0] == "I8"
+        else:
+            is_i8 = c.tensors[name + ".weight"][0] == "I8"
+        if is_i8:
             a, s = quantised(x.astype(np.float32), ends)
             x = a * s
         return x @ weights[name + ".weight"].T + weights[name + ".bias"]
@@ -401,7 +428,7 @@ def check_gguf_package(binaries, path, c):
     """The same keys, tensors and values; those of the library to the bit."""
     reader = GGUFReader(path)
     decoded = path.with_suffix(".decoded")
-    decoded.mkdir()
+    decoded.mkdir(exist_ok=True)
     run(binaries.parent / "tests" / "decode_tensors", path, decoded)
     ours = {k for k in reader.fields if not k.startswith("GGUF.")}
     assert ours == set(c.keys)
@@ -419,7 +446,7 @@ def check_gguf_package(binaries, path, c):
         assert TYPES[int(t.tensor_type)] == kind
         assert tuple(int(x) for x in reversed(t.shape)) == shape
         assert t.data.tobytes() == data
-        if kind != "I8":
+        if kind not in ("I8", "I32"):
             theirs = quants.dequantize(t.data, t.tensor_type).reshape(shape)
             scale = np.abs(theirs).max() or 1
             assert np.abs(theirs - c.decoded(t.name)).max() <= 1e-6 * scale, t.name
@@ -494,6 +521,54 @@ def main():
             assert worst < 0.02, f"{kind}: forward off by {worst}"
             print(f"{kind:7} {count:3} matrices, {len(c.keys)} keys, forward within {worst:.1e}")
         check_inputs(binaries, base, f32, sequences)
+        check_sparse(binaries, base, f32, sequences)
+
+
+# Rows, columns, n, m, bits of codes; what values are; share that is kept.
+SPARSE = [((1, 1, 0, 0), "F16", 0.5), ((1, 1, 2, 4), "F16", 0), ((4, 4), "F16", 0.2),
+          ((1, 1, 1, 4), "I8", 0), ((16, 1), "I8", 0.2), ((1, 1), "I8", 0),
+          ((1, 1, 0, 0, 4), "I8", 0.5), ((1, 1, 2, 4, 3), "I8", 0), ((1, 1, 4, 8, 5), "I8", 0),
+          ((1, 1, 3, 8, 8), "I8", 0), ((1, 4, 0, 0, 2), "I8", 0.3), ((4, 1, 0, 0, 7), "I8", 0.3)]
+
+
+def check_sparse(binaries, base, f32, sequences):
+    """Containers with sparse matrices in the blocks and the pooler run as this reader says, and
+    pare-inspect takes them for what they are."""
+    path = base.with_name("sparse.gguf")
+    numbers = {t: n for n, t in TYPES.items()}
+    for pattern, kind, share in SPARSE:
+        tensors = {}
+        for name, (stored, shape, data) in f32.tensors.items():
+            if len(shape) < 2 or not re.match(r"blk\.\d+\.\w+\.weight|cls\.weight", name):
+                tensors[name] = stored, shape, data
+                continue
+            p = sparse_matrices.Pattern(*pattern)
+            if shape[1] % (p.m or p.columns) or shape[0] % p.rows:
+                p = sparse_matrices.Pattern(bits=p.bits)
+            group = 32 if shape[1] % 32 == 0 else 0
+            w = np.frombuffer(data, "<f4").reshape(shape)
+            tensors |= sparse_matrices.prune(name, p, w, share, kind, group if p.bits else 0)
+        sparse_matrices.container(f32, tensors, path, numbers)
+        c = Container(path)
+        assert c.tensors == tensors
+        check_written(c)
+        check_gguf_package(binaries, path, c)
+        shown = json.loads(run(binaries / "pare-inspect", "--json", path))
+        assert shown["sha256"] == c.content_hash(), "content hash"
+        assert shown["parameters"] == json.loads(
+            run(binaries / "pare-inspect", "--json", base))["parameters"]
+        worst = check_forward(binaries, path, c, sequences)
+        assert worst < (1e-4 if kind == "F16" else 0.02), f"{pattern}: forward off by {worst}"
+        print(f"sparse {kind} {pattern}: forward within {worst:.1e}")
+
+
+def check_written(c):
+    """Every sparse matrix, read and written anew, has the bytes it had."""
+    for name in [n.removesuffix("_sparse") for n in c.tensors if n.endswith("_sparse")]:
+        p, mask, elements = sparse_matrices.read(c.tensors, name, c.inputs(name))
+        again = sparse_matrices.write(name, p, mask, elements, c.tensors[name + "_values"][0])
+        for part, tensor in again.items():
+            assert c.tensors[part] == tensor, part
 
 
 def check_inputs(binaries, base, f32, sequences):
