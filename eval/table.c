@@ -19,6 +19,7 @@ static const struct measure measures[] = {
     {"memory_bytes", "memory", BYTES, 1},
     {"peak_rss_bytes", "peak RSS", BYTES, 1},
     {"bits_per_weight", "bits per weight", NUMBER, 1},
+    {"sparsity", "sparsity", SHARE, 0},
     {"load_ms", "load", MILLISECONDS, 1},
     {"accuracy", "accuracy", SHARE, 1},
     {"f1", "F1", NUMBER, 0},

@@ -38,9 +38,14 @@ const char *inspect_meta_type(enum pare_meta_type type)
     return (size_t)type < sizeof names / sizeof *names ? names[type] : "?";
 }
 
+static int matches(const struct inspect_report *r, const char *name)
+{
+    return !r->o->glob || !fnmatch(r->o->glob, name, 0);
+}
+
 int inspect_wanted(const struct inspect_report *r, size_t i)
 {
-    return !r->o->glob || !fnmatch(r->o->glob, r->ckpt->tensors[i].name, 0);
+    return matches(r, r->ckpt->tensors[i].name);
 }
 
 /* Whether `name` is X + suffix for a tensor X + other of I8, or of F16 values. */
@@ -56,6 +61,14 @@ static int is_beside(const struct pare_ckpt *ckpt, const char *name, const char 
     snprintf(stem + length - end, sizeof stem - (length - end), "%s", other);
     const struct pare_tensor *weight = pare_ckpt_find(ckpt, stem);
     return weight && (weight->type == PARE_I8 || !strcmp(other, "_values"));
+}
+
+/* Whether it says which weights of a sparse matrix are kept. */
+static int is_pattern(const struct pare_ckpt *ckpt, const char *name)
+{
+    return is_beside(ckpt, name, "_sparse", "_values") ||
+           is_beside(ckpt, name, "_mask", "_values") ||
+           is_beside(ckpt, name, "_ranks", "_values");
 }
 
 static int is_named(const struct pare_tensor *tensor, const char *name)
@@ -83,9 +96,7 @@ static uint64_t parameters_of(const struct inspect_report *r,
         is_beside(r->ckpt, tensor->name, "_scale", "_codes") ||
         is_beside(r->ckpt, tensor->name, "_zero", "_codes") ||
         is_beside(r->ckpt, tensor->name, "_scale", "_values") ||
-        is_beside(r->ckpt, tensor->name, "_sparse", "_values") ||
-        is_beside(r->ckpt, tensor->name, "_mask", "_values") ||
-        is_beside(r->ckpt, tensor->name, "_ranks", "_values") ||
+        is_pattern(r->ckpt, tensor->name) ||
         (r->runs && is_of_inputs(&r->model, tensor->name)))
         return 0;
     const struct pare_slot *slot =
@@ -102,6 +113,15 @@ const char *inspect_type(const struct inspect_report *r, size_t i,
     return out;
 }
 
+/* The bytes of codes and patterns are none. */
+static int is_numbers(const struct inspect_report *r, size_t i)
+{
+    const struct pare_tensor *tensor = &r->ckpt->tensors[i];
+    char type[PARE_FORM_SIZE];
+    return !is_pattern(r->ckpt, tensor->name) &&
+           (tensor->type != PARE_I8 || !strchr(inspect_type(r, i, type), '/'));
+}
+
 static enum pare_status take_stats(struct pare_cli *cli, struct inspect_report *r,
                                    struct pare_error *err)
 {
@@ -110,9 +130,7 @@ static enum pare_status take_stats(struct pare_cli *cli, struct inspect_report *
         PARE_TRY(pare_check_interrupted(err));
         pare_progress_report(&cli->progress, "inspect", i, r->ckpt->n_tensors,
                              r->ckpt->tensors[i].name);
-        char type[PARE_FORM_SIZE];
-        /* The bytes of codes are no numbers. */
-        if (inspect_wanted(r, i) && !strchr(inspect_type(r, i, type), '/'))
+        if (inspect_wanted(r, i) && is_numbers(r, i))
             PARE_TRY(pare_tensor_stats(&r->ckpt->tensors[i], &r->stats[i], err));
     }
     pare_progress_report(&cli->progress, "inspect", r->ckpt->n_tensors,
@@ -165,6 +183,36 @@ size_t inspect_types(const struct inspect_report *r,
         shares[at].bytes += r->ckpt->tensors[i].bytes;
     }
     return n;
+}
+
+int inspect_next_sparse(const struct inspect_report *r, size_t *at,
+                        struct inspect_sparse *out)
+{
+    for (; r->runs && *at < r->model.plan.count; ++*at) {
+        const struct pare_weight weight = pare_stored_weight(&r->model, *at);
+        if (!weight.sparse.rows || !matches(r, r->model.tensors[*at]->name))
+            continue;
+        *out = (struct inspect_sparse){.name = r->model.plan.slots[*at].name,
+                                       .N = weight.N,
+                                       .K = weight.K,
+                                       .bytes = pare_weight_bytes(&weight)};
+        out->zeros = (uint64_t)weight.N * weight.K -
+                     pare_sparse_count(&weight.sparse, weight.N, weight.K);
+        pare_weight_form(&weight, out->form);
+        ++*at;
+        return 1;
+    }
+    return 0;
+}
+
+double inspect_sparse_bits(const struct inspect_sparse *sparse)
+{
+    return 8.0 * (double)sparse->bytes / ((double)sparse->N * (double)sparse->K);
+}
+
+double inspect_sparsity(const struct inspect_sparse *sparse)
+{
+    return (double)sparse->zeros / ((double)sparse->N * (double)sparse->K);
 }
 
 double inspect_bits_per_weight(const struct inspect_report *r)

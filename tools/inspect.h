@@ -49,6 +49,21 @@ struct inspect_share {
 size_t inspect_types(const struct inspect_report *report,
                      struct inspect_share shares[INSPECT_MOST_TYPES]);
 
+/* A sparse matrix of a model that runs: what holds it, and its weights that are not kept.
+ */
+struct inspect_sparse {
+    const char *name;
+    char form[PARE_FORM_SIZE];
+    size_t N, K;
+    uint64_t bytes, zeros;
+};
+/* The first from slot *at on whose values match the options' glob, and *at behind it; 0:
+ * there is none. */
+int inspect_next_sparse(const struct inspect_report *report, size_t *at,
+                        struct inspect_sparse *out);
+double inspect_sparse_bits(const struct inspect_sparse *sparse); /* a weight */
+double inspect_sparsity(const struct inspect_sparse *sparse);    /* share of zeros */
+
 /* At most `size` - 1 bytes of a text that anyone may have written, fit for a terminal and
  * for JSON: what is no printable UTF-8 becomes "?", what is too long ends in "...". */
 const char *inspect_clean(const char *text, size_t length, char *out, size_t size);

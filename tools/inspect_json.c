@@ -176,11 +176,11 @@ static cJSON *types_json(const struct inspect_report *r)
     return NULL;
 }
 
-static cJSON *shape_json(const struct pare_tensor *tensor)
+static cJSON *shape_json(int n_dims, const uint64_t *shape)
 {
     cJSON *list = cJSON_CreateArray();
-    for (int d = 0; list && d < tensor->n_dims; d++)
-        if (!cJSON_AddItemToArray(list, cJSON_CreateNumber((double)tensor->shape[d]))) {
+    for (int d = 0; list && d < n_dims; d++)
+        if (!cJSON_AddItemToArray(list, cJSON_CreateNumber((double)shape[d]))) {
             cJSON_Delete(list);
             list = NULL;
         }
@@ -194,7 +194,7 @@ static cJSON *tensor_json(const struct inspect_report *r, size_t i)
     cJSON *object = cJSON_CreateObject();
     int made = put(object, "name", text_json(tensor->name, strlen(tensor->name))) &&
                put(object, "type", cJSON_CreateString(inspect_type(r, i, type))) &&
-               put(object, "shape", shape_json(tensor)) &&
+               put(object, "shape", shape_json(tensor->n_dims, tensor->shape)) &&
                put(object, "bytes", cJSON_CreateNumber((double)tensor->bytes));
     if (made && r->stats && r->stats[i].known) {
         const struct pare_stats *s = &r->stats[i];
@@ -226,6 +226,37 @@ static cJSON *tensors_json(const struct inspect_report *r)
     return list;
 }
 
+static cJSON *sparse_json(const struct inspect_sparse *sparse)
+{
+    const uint64_t shape[] = {sparse->N, sparse->K};
+    cJSON *object = cJSON_CreateObject();
+    if (put(object, "name", cJSON_CreateString(sparse->name)) &&
+        put(object, "form", cJSON_CreateString(sparse->form)) &&
+        put(object, "shape", shape_json(2, shape)) &&
+        put(object, "bytes", cJSON_CreateNumber((double)sparse->bytes)) &&
+        put(object, "bits_per_weight", cJSON_CreateNumber(inspect_sparse_bits(sparse))) &&
+        put(object, "sparsity", cJSON_CreateNumber(inspect_sparsity(sparse))))
+        return object;
+    cJSON_Delete(object);
+    return NULL;
+}
+
+/* Of the matrices that are; the list is empty when none is. */
+static cJSON *all_sparse_json(const struct inspect_report *r)
+{
+    struct inspect_sparse sparse;
+    cJSON *list = cJSON_CreateArray();
+    for (size_t at = 0; list && inspect_next_sparse(r, &at, &sparse);) {
+        cJSON *matrix = sparse_json(&sparse);
+        if (!matrix || !cJSON_AddItemToArray(list, matrix)) {
+            cJSON_Delete(matrix);
+            cJSON_Delete(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
 static int fill_json(const struct inspect_report *r, const struct pare_text *steps,
                      size_t count, cJSON *json)
 {
@@ -249,7 +280,8 @@ static int fill_json(const struct inspect_report *r, const struct pare_text *ste
                    text_json(r->reason.message, strlen(r->reason.message)));
     return made && put(json, "metadata", meta_json(r)) &&
            put(json, "history", history_json(steps, count)) &&
-           put(json, "tensors", tensors_json(r));
+           put(json, "tensors", tensors_json(r)) &&
+           put(json, "sparse", all_sparse_json(r));
 }
 
 enum pare_status inspect_print_json(const struct inspect_report *r,

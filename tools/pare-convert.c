@@ -158,6 +158,10 @@ static enum pare_status refuse_quantised(const struct pare_stored *stored,
             return pare_fail(err, PARE_ERR_INPUT,
                              "%s: tensor %s: a quantised model is not converted back",
                              stored->ckpt->path, stored->input_scales[i]->name);
+        if (stored->sparse[i].rows)
+            return pare_fail(err, PARE_ERR_INPUT,
+                             "%s: tensor %s: a sparse matrix is not converted back",
+                             stored->ckpt->path, tensor->name);
         if (tensor->type == PARE_I8 || pare_dtype_info(tensor->type)->block > 1)
             return pare_fail(err, PARE_ERR_INPUT,
                              "%s: tensor %s is %s: a quantised model is not converted "

@@ -96,8 +96,12 @@ static void print_head(const struct inspect_report *r)
            inspect_bits_per_weight(r));
     struct inspect_share shares[INSPECT_MOST_TYPES];
     const size_t n = inspect_types(r, shares);
+    int width = 8;
     for (size_t i = 0; i < n; i++)
-        printf("  %-8s  %zu tensors, %s\n", shares[i].type, shares[i].count,
+        if (strlen(shares[i].type) > (size_t)width)
+            width = (int)strlen(shares[i].type);
+    for (size_t i = 0; i < n; i++)
+        printf("  %-*s  %zu tensors, %s\n", width, shares[i].type, shares[i].count,
                pare_cli_bytes(shares[i].bytes, bytes));
 }
 
@@ -189,6 +193,27 @@ static void print_tensors(const struct inspect_report *r)
     }
 }
 
+/* What the sparse matrices are, each as a whole. */
+static void print_sparse(const struct inspect_report *r)
+{
+    struct inspect_sparse sparse;
+    int width = 13;
+    for (size_t at = 0; inspect_next_sparse(r, &at, &sparse);)
+        if (strlen(sparse.name) > (size_t)width)
+            width = (int)strlen(sparse.name);
+    int any = 0;
+    for (size_t at = 0; inspect_next_sparse(r, &at, &sparse); any = 1) {
+        const uint64_t dims[] = {sparse.N, sparse.K};
+        char shape[64];
+        if (!any)
+            printf("\n%-*s %-14s %-18s %12s %8s %14s\n", width, "sparse matrix", "form",
+                   "shape", "bytes", "zeros", "bits a weight");
+        printf("%-*s %-14s %-18s %12" PRIu64 " %6.2f %% %14.3f\n", width, sparse.name,
+               sparse.form, pare_shape_text(2, dims, shape, sizeof shape), sparse.bytes,
+               100 * inspect_sparsity(&sparse), inspect_sparse_bits(&sparse));
+    }
+}
+
 static enum pare_status print_table(const struct inspect_report *r,
                                     struct pare_error *err)
 {
@@ -198,6 +223,7 @@ static enum pare_status print_table(const struct inspect_report *r,
         PARE_TRY(print_history(r, err));
     }
     print_tensors(r);
+    print_sparse(r);
     return PARE_OK;
 }
 

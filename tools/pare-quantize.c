@@ -64,6 +64,15 @@ static void tell_fallbacks(const struct quantize_work *w)
                           w->stored.plan.slots[i].name, w->items[i].form);
 }
 
+static void tell_sparse(const struct quantize_work *w)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < w->stored.plan.count; i++)
+        kept += pare_stored_weight(&w->stored, i).sparse.rows > 0;
+    if (kept)
+        pare_cli_info(w->cli, "%zu sparse matrices stay as they are", kept);
+}
+
 /* The container of the chosen forms. */
 static enum pare_status make(struct quantize_work *w, const char *path)
 {
@@ -166,6 +175,7 @@ static enum pare_status quantize(struct quantize_work *w)
     if (w->o->dry_run)
         return plan(w);
     tell_fallbacks(w);
+    tell_sparse(w);
     PARE_TRY(make(w, w->cli->output));
     if (w->o->json)
         PARE_TRY(quantize_write_report(w, NULL));
@@ -290,7 +300,8 @@ int main(int argc, char **argv)
             "--strict. What a run that was stopped has done is in OUTPUT.partial, and "
             "the "
             "same command goes on from there.\n\n"
-            "Norms and biases stay f32, and so do the classifier and the token types, "
+            "Sparse matrices stay as they are. Norms and biases stay f32, and so do the "
+            "classifier and the token types, "
             "which are small, unless the scheme is f16 or bf16.",
         .operands = "INPUT",
         .output = "the container to write",

@@ -1,5 +1,6 @@
 /* What pare-quantize says of what it will do and has done: a table, a line, a report. */
 #include <stdio.h>
+#include <string.h>
 
 #include "runtime/base/json.h"
 #include "runtime/base/memory.h"
@@ -34,25 +35,40 @@ static struct totals add_up(const struct quantize_work *w)
     return totals;
 }
 
+/* Of the columns of forms. */
+static int form_width(const struct quantize_work *w)
+{
+    size_t width = 9;
+    char form[PARE_FORM_SIZE];
+    for (size_t i = 0; i < w->stored.plan.count; i++) {
+        const size_t now = strlen(form_now(&w->stored, i, form));
+        const size_t then = strlen(w->items[i].form);
+        width = now > width ? now : width;
+        width = then > width ? then : width;
+    }
+    return (int)width;
+}
+
 void quantize_print_plan(const struct quantize_work *w)
 {
     const struct pare_plan *plan = &w->stored.plan;
-    printf("%-32s %-16s %-9s %-9s %12s %12s\n", "tensor", "shape", "from", "to",
-           "bytes now", "bytes then");
+    const int width = form_width(w);
+    printf("%-32s %-16s %-*s %-*s %12s %12s\n", "tensor", "shape", width, "from", width,
+           "to", "bytes now", "bytes then");
     for (size_t i = 0; i < plan->count; i++) {
         const struct pare_slot *slot = &plan->slots[i];
         char shape[64], form[PARE_FORM_SIZE];
-        printf("%-32s %-16s %-9s %-9s %12llu %12llu%s\n", slot->name,
-               pare_shape_text(slot->n_dims, slot->shape, shape, sizeof shape),
-               form_now(&w->stored, i, form), w->items[i].form,
+        printf("%-32s %-16s %-*s %-*s %12llu %12llu%s\n", slot->name,
+               pare_shape_text(slot->n_dims, slot->shape, shape, sizeof shape), width,
+               form_now(&w->stored, i, form), width, w->items[i].form,
                (unsigned long long)bytes_now(&w->stored, i),
                (unsigned long long)w->items[i].bytes,
                w->items[i].fallback ? "  rows do not fit the blocks" : "");
     }
     const struct totals t = add_up(w);
-    printf("%-32s %-16llu %-9s %-9s %12llu %12llu\n", "all",
-           (unsigned long long)t.parameters, "", "", (unsigned long long)t.before,
-           (unsigned long long)t.after);
+    printf("%-32s %-16llu %-*s %-*s %12llu %12llu\n", "all",
+           (unsigned long long)t.parameters, width, "", width, "",
+           (unsigned long long)t.before, (unsigned long long)t.after);
     printf("%.3fx of the bytes, %.2f bits a weight\n", (double)t.after / (double)t.before,
            8.0 * (double)t.after / (double)t.parameters);
 }
