@@ -55,19 +55,26 @@ static void sort_columns(const double *diagonal, size_t first, size_t n, struct 
         order[i] = keys[i].column;
 }
 
-/* keys: room for two times K. */
-static void sort_groups(const double *diagonal, size_t K, size_t group, struct key *keys,
-                        uint32_t *order)
+/* n columns from `first` on, in groups, in which `together` neighbours stay so. keys:
+ * room for two times n. */
+static void sort_groups(const double *diagonal, size_t first, size_t n, size_t group,
+                        size_t together, struct key *keys, uint32_t *order)
 {
-    const size_t n = K / group;
-    for (size_t g = 0; g < n; g++) {
-        keys[g] = (struct key){-1, (uint32_t)(g * group), (uint32_t)g};
-        for (size_t i = g * group; i < (g + 1) * group; i++)
+    const size_t groups = n / group;
+    for (size_t g = 0; g < groups; g++) {
+        const size_t begin = first + g * group;
+        keys[g] = (struct key){-1, (uint32_t)begin, (uint32_t)g};
+        for (size_t i = begin; i < begin + group; i++)
             keys[g].size = diagonal[i] > keys[g].size ? diagonal[i] : keys[g].size;
     }
-    qsort(keys, n, sizeof *keys, compare);
-    for (size_t g = 0; g < n; g++)
-        sort_columns(diagonal, keys[g].first, group, keys + K, order + g * group);
+    qsort(keys, groups, sizeof *keys, compare);
+    for (size_t g = 0; g < groups; g++)
+        if (together > 1 && together < group)
+            sort_groups(diagonal, keys[g].first, group, together, 1, keys + groups,
+                        order + g * group);
+        else
+            sort_columns(diagonal, keys[g].first, group, keys + groups,
+                         order + g * group);
 }
 
 static enum pare_status make_order(struct pare_factor *factor, const double *diagonal,
@@ -79,7 +86,8 @@ static enum pare_status make_order(struct pare_factor *factor, const double *dia
     if (options->order == PARE_ORDER_ALL)
         sort_columns(diagonal, 0, factor->K, keys, factor->order);
     else if (options->order == PARE_ORDER_GROUPS)
-        sort_groups(diagonal, factor->K, options->group, keys, factor->order);
+        sort_groups(diagonal, 0, factor->K, options->group, options->together, keys,
+                    factor->order);
     return PARE_OK;
 }
 
@@ -298,6 +306,14 @@ int pare_factor_keeps(const struct pare_factor *factor, size_t group)
         if (factor->order[k] / group != factor->order[k - k % group] / group)
             return 0;
     return 1;
+}
+
+void pare_factor_costs(const struct pare_factor *factor, float *cost)
+{
+    for (size_t j = 0; j < factor->K; j++) {
+        const float r = factor->H[j * factor->K + j];
+        cost[factor->order[j]] = r * r;
+    }
 }
 
 double pare_factor_loss(const struct pare_factor *factor, const double *loss, size_t N,

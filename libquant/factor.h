@@ -38,7 +38,9 @@ enum pare_order {
 
 struct pare_factor_options {
     enum pare_order order;
-    size_t group;   /* for PARE_ORDER_GROUPS; divides K */
+    size_t group; /* for PARE_ORDER_GROUPS; divides K */
+    /* Neighbours that stay together inside such a group, which they divide; 0: none. */
+    size_t together;
     double damping; /* of the first try; 10 times as much PARE_ESCALATIONS times */
     int strict;     /* what would be counted below is PARE_ERR_INPUT instead */
 };
@@ -71,6 +73,9 @@ void pare_factor_free(struct pare_factor *factor);
 
 /* Whether groups of `group` inputs are whole and together in the factor's order. */
 int pare_factor_keeps(const struct pare_factor *factor, size_t group);
+
+/* cost[k] of an error of 1 at input k, in the sweep: R_jj^2 of its column j. */
+void pare_factor_costs(const struct pare_factor *factor, float *cost);
 
 /* What a sweep's loss of N rows, with the squares of all errors of their weights, is
  * without damping: sum of (w - q) H (w - q)^T. */

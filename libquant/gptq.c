@@ -39,13 +39,9 @@ static void decide(void *context, int worker, const struct pare_sweep_tile *tile
 static enum pare_status fit_early(struct job *job, struct pare_arena *scratch,
                                   struct pare_error *err)
 {
-    const size_t K = job->rows->K;
     float *cost;
-    PARE_TRY(pare_arena_alloc(scratch, &cost, K, sizeof *cost, err));
-    for (size_t k = 0; k < K; k++) {
-        const float r = job->factor->H[k * K + k];
-        cost[job->factor->order[k]] = r * r;
-    }
+    PARE_TRY(pare_arena_alloc(scratch, &cost, job->rows->K, sizeof *cost, err));
+    pare_factor_costs(job->factor, cost);
     pare_grids_fit(&job->grids, job->rows->W, cost);
     return PARE_OK;
 }

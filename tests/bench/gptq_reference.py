@@ -33,14 +33,14 @@ def load_reference(folder):
     import quant
     if os.path.exists(folder + "/sparsegpt.py"):
         import sparsegpt
-        return sparsegpt.SparseGPT, None
+        return sparsegpt.SparseGPT, quant.Quantizer
     import gptq
     return gptq.GPTQ, quant.Quantizer
 
 
 def solve(work, name):
     if name.startswith("sparsegpt_"):
-        n_of_m = name.endswith("2:4")
+        n_of_m = "2:4" in name
         work.fasterprune(0 if n_of_m else 0.5, 2 if n_of_m else 0, 4 if n_of_m else 0)
     else:
         work.fasterquant(groupsize=128 if "g128" in name else -1,
@@ -69,7 +69,7 @@ def main():
             linear = torch.nn.Linear(k, n, bias=False)
             linear.weight.data = weights.clone()
             work = solver(linear)
-            if quantizer:
+            if "gptq_" in name.replace("sparsegpt_", "") or "4bit" in name:
                 work.quantizer = quantizer()
                 work.quantizer.configure(4, perchannel=True, sym="sym" in name)
             work.H = moments.clone()

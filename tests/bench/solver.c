@@ -193,8 +193,8 @@ static void dump(const char *folder, const char *name, const float *data, size_t
 }
 
 struct setting {
-    int rtn; /* without second moments */
-    enum pare_order order;
+    int rtn;   /* without second moments */
+    int order; /* enum pare_order; -1: what is best for a pattern */
     double damping;
     float correct; /* strength */
     double ridge;  /* damping of the correction */
@@ -222,10 +222,16 @@ static const char *const settings[][2] = {
     {"default_g128_sym", "4 g128"},
     {"magnitude_50", "50% magnitude"},
     {"wanda_50", "50% wanda"},
-    {"sparsegpt_50", "50% natural p0"},
+    {"sparsegpt_50", "50% even natural p0"},
     {"sparsegpt_2:4", "2:4 natural p0"},
+    {"sparsegpt_50_4bit", "50% even published asym 4 natural range early p0"},
+    {"sparsegpt_2:4_4bit", "2:4 published asym 4 natural range early p0"},
     {"default_50", "50%"},
     {"default_2:4", "2:4"},
+    {"default_50_4bit_row", "50% 4"},
+    {"default_2:4_4bit_row", "2:4 4"},
+    {"default_50_4bit", "50% 4 g128"},
+    {"default_2:4_4bit", "2:4 4 g128"},
 };
 
 /* The default search and order, unless words say otherwise: bits, gN groups of N, cN
@@ -246,7 +252,7 @@ static int apply_word(const char *word, struct setting *setting)
             return gptq->search = (enum pare_search)i, gptq->early = 0, 1;
     for (int i = 0; i < 3; i++)
         if (!strcmp(word, orders[i]))
-            return setting->order = (enum pare_order)i, 1;
+            return setting->order = i, 1;
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (!strcmp(word, pare_dtype_name(types[i]))) {
             gptq->target =
@@ -260,6 +266,8 @@ static int apply_word(const char *word, struct setting *setting)
         return setting->prune.criterion =
                    *word == 'm' ? PARE_PRUNE_MAGNITUDE : PARE_PRUNE_WANDA,
                1;
+    if (!strcmp(word, "even"))
+        return setting->prune.even = 1;
     if (!strcmp(word, "published"))
         return gptq->target.kind = PARE_TARGET_PUBLISHED, 1;
     if (!strcmp(word, "asym"))
@@ -299,12 +307,12 @@ static void apply_words(const char *words, struct setting *setting)
 static struct setting setting_of(const char *words)
 {
     struct setting setting = {.gptq = {.target = {.kind = PARE_TARGET_GROUPS}}};
-    size_t group;
     apply_words(words, &setting);
     if (setting.prunes) {
         setting = (struct setting){
-            .order = pare_prune_order(&setting.prune.pattern, &group),
+            .order = -1,
             .damping = PARE_DAMPING,
+            .gptq = pare_prune_codes(&setting.gptq.target),
             .prune = {.criterion = PARE_PRUNE_SPARSEGPT, .passes = PARE_PRUNE_PASSES}};
         apply_words(words, &setting);
         return setting;
@@ -317,14 +325,25 @@ static struct setting setting_of(const char *words)
     return setting;
 }
 
+static struct pare_prune_options prune_of(const struct setting *setting)
+{
+    struct pare_prune_options options = setting->prune;
+    if (setting->gptq.target.grid.bits || setting->gptq.target.kind == PARE_TARGET_TYPE)
+        options.codes = &setting->gptq;
+    return options;
+}
+
 static struct pare_factor factor_of(const struct layer *layer,
                                     const struct setting *setting, double damping)
 {
-    struct pare_factor_options options = {.order = setting->order, .damping = damping};
-    if (setting->prunes)
-        pare_prune_order(&setting->prune.pattern, &options.group);
-    else
-        options.group = pare_target_group(&setting->gptq.target, layer->K);
+    struct pare_factor_options options = {
+        .order = (enum pare_order)setting->order,
+        .group = setting->prunes ? 1 : pare_target_group(&setting->gptq.target, layer->K),
+        .damping = damping};
+    if (setting->prunes && setting->order < 0) {
+        const struct pare_prune_options prune = prune_of(setting);
+        options = pare_prune_order(&prune, layer->K);
+    }
     struct pare_factor factor;
     must(pare_factor_init(&factor, setting->rtn ? NULL : &layer->gram, layer->K, &options,
                           &scratch, &error),
@@ -352,8 +371,9 @@ static void solve(struct layer *layer, const struct setting *setting,
     struct pare_factor factor = factor_of(layer, setting, setting->damping);
     *report = (struct pare_gptq_report){0};
     if (setting->prunes) {
+        const struct pare_prune_options options = prune_of(setting);
         struct pare_prune_report pruned;
-        must(pare_prune(&rows, &factor, &setting->prune, layer->Q, &pruned, &scratch,
+        must(pare_prune(&rows, &factor, &options, layer->Q, NULL, &pruned, &scratch,
                         &error),
              &error);
         pare_factor_free(&factor);

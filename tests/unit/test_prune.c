@@ -30,13 +30,12 @@ static float *prune(const struct problem *p, const struct pare_prune_options *op
     struct pare_error err;
     struct pare_prune_report ignored;
     const struct pare_quant_rows rows = {p->W, p->N, p->K, 0};
-    struct pare_factor_options how = {.damping = PARE_DAMPING};
+    const struct pare_factor_options how = pare_prune_order(options, p->K);
     struct pare_factor factor;
     float *Q = malloc(p->N * p->K * sizeof *Q);
-    how.order = pare_prune_order(&options->pattern, &how.group);
     cr_assert_eq(pare_factor_init(&factor, &p->gram, p->K, &how, &scratch, &err), PARE_OK,
                  "%s", err.message);
-    cr_assert_eq(pare_prune(&rows, &factor, options, Q, report ? report : &ignored,
+    cr_assert_eq(pare_prune(&rows, &factor, options, Q, NULL, report ? report : &ignored,
                             &scratch, &err),
                  PARE_OK, "%s", err.message);
     pare_factor_free(&factor);
@@ -47,7 +46,8 @@ static float *prune(const struct problem *p, const struct pare_prune_options *op
 static struct pare_prune_options options_of(const char *pattern,
                                             enum pare_criterion criterion, int passes)
 {
-    return (struct pare_prune_options){pattern_of(pattern), criterion, passes};
+    return (struct pare_prune_options){
+        .pattern = pattern_of(pattern), .criterion = criterion, .passes = passes};
 }
 
 /* --- Patterns --- */
@@ -158,7 +158,7 @@ Test(prune, an_order_that_takes_a_pattern_apart_is_refused)
     struct pare_prune_report report;
     struct pare_error err;
     float *Q = malloc(p.N * p.K * sizeof *Q);
-    cr_expect_eq(pare_prune(&rows, &factor, &options, Q, &report, &scratch, &err),
+    cr_expect_eq(pare_prune(&rows, &factor, &options, Q, NULL, &report, &scratch, &err),
                  PARE_ERR_USAGE);
     free(Q);
     pare_arena_free(&scratch);
@@ -216,7 +216,8 @@ static float *plain_sparsegpt(const struct problem *p, const struct pare_factor 
 Test(prune, sparsegpt_equals_a_plain_implementation_in_double)
 {
     struct problem p = problem_new(64, 192, 32);
-    const struct pare_prune_options options = options_of("50%", PARE_PRUNE_SPARSEGPT, 0);
+    struct pare_prune_options options = options_of("50%", PARE_PRUNE_SPARSEGPT, 0);
+    options.even = 1;
     struct pare_factor factor = problem_factor(&p, PARE_ORDER_ALL, 1);
     float *Q = prune(&p, &options, NULL), *plain = plain_sparsegpt(&p, &factor);
     size_t different = 0;
@@ -339,8 +340,9 @@ Test(prune, what_is_not_finite_is_an_error_that_names_it)
             options_of("50%", (enum pare_criterion)c, 2);
         struct pare_prune_report report;
         struct pare_error err;
-        cr_expect_eq(pare_prune(&rows, &factor, &options, Q, &report, &scratch, &err),
-                     PARE_ERR_INPUT);
+        cr_expect_eq(
+            pare_prune(&rows, &factor, &options, Q, NULL, &report, &scratch, &err),
+            PARE_ERR_INPUT);
         cr_expect(strstr(err.message, "row 3") && strstr(err.message, "column 5"), "%s",
                   err.message);
     }
