@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "runtime/base/file.h"
 #include "runtime/base/memory.h"
 #include "runtime/model/container.h"
+#include "tools/outputs.h"
 #include "tools/quantize_budget.h"
 #include "tools/quantize_inputs.h"
 
@@ -91,41 +91,6 @@ static enum pare_status make(struct quantize_work *w, const char *path)
     return status;
 }
 
-/* What is written goes over nothing that is read, and the report not over the container.
- */
-static enum pare_status refuse_outputs(const struct quantize_work *w)
-{
-    const char *const inputs[] = {w->o->calibration.file, w->o->search_on};
-    const char *const outputs[] = {w->cli->output, w->o->json};
-    for (size_t o = 0; o < 2; o++) {
-        if (!outputs[o])
-            continue;
-        PARE_TRY(pare_ckpt_refuse_output(w->stored.ckpt, outputs[o], w->err));
-        for (size_t i = 0; i < 2; i++)
-            if (inputs[i])
-                PARE_TRY(pare_refuse_same_file(inputs[i], outputs[o], w->err));
-    }
-    if (outputs[0] && outputs[1] && pare_path_is_same(outputs[0], outputs[1]))
-        return pare_fail(w->err, PARE_ERR_USAGE,
-                         "%s: the container and its report need files of their own",
-                         outputs[1]);
-    return PARE_OK;
-}
-
-/* Whether they can be written, before the work. */
-static enum pare_status check_outputs(const struct quantize_work *w)
-{
-    const char *const outputs[] = {w->o->dry_run ? NULL : w->cli->output, w->o->json};
-    for (size_t i = 0; i < 2; i++) {
-        struct pare_output *out;
-        if (!outputs[i])
-            continue;
-        PARE_TRY(pare_output_open(outputs[i], &out, w->err));
-        pare_output_abort(out);
-    }
-    return PARE_OK;
-}
-
 static enum pare_status plan(const struct quantize_work *w)
 {
     const int calibrated = w->calibration.samples > 0;
@@ -160,11 +125,13 @@ static enum pare_status check_static(struct quantize_work *w,
 
 static enum pare_status quantize(struct quantize_work *w)
 {
+    const char *const inputs[] = {w->o->calibration.file, w->o->search_on};
     struct budget_candidates candidates = {0};
     pare_memory_return();
     PARE_TRY(decide(w, &candidates));
-    PARE_TRY(refuse_outputs(w));
-    PARE_TRY(check_outputs(w));
+    PARE_TRY(
+        outputs_refuse(w->stored.ckpt, inputs, 2, w->cli->output, w->o->json, w->err));
+    PARE_TRY(outputs_check(w->o->dry_run ? NULL : w->cli->output, w->o->json, w->err));
     if (quantize_has_search(w->o))
         PARE_TRY(budget_search_check(w));
     PARE_TRY(quantize_prepare(w));

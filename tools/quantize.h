@@ -59,6 +59,14 @@ struct quantize_solved {
     int escalations, fallback;
 };
 
+/* Matrices that another program has made of slots: they are planned and written by it. */
+struct quantize_made {
+    void *context;
+    int (*has)(void *context, size_t i);
+    enum pare_status (*plan)(void *context, size_t i, struct pare_gguf_writer *writer);
+    enum pare_status (*write)(void *context, size_t i, struct pare_gguf_writer *writer);
+};
+
 struct quantize_costs;
 struct quantize_moments; /* quantize_moments.h */
 struct quantize_site;    /* quantize_inputs.h */
@@ -69,6 +77,7 @@ struct quantize_work {
     struct pare_stored stored;
     struct pare_scheme_item *items; /* [plan.count] */
     const struct pare_fake *fake;   /* that the tensors were trained with, or NULL */
+    const struct quantize_made *made;
     struct calibration calibration; /* samples is 0 when there is none */
     char sha256[65];                /* of the input */
     struct quantize_saving saving;

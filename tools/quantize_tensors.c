@@ -339,7 +339,10 @@ static enum pare_status plan_tensor(const struct quantize_work *w, size_t i,
 static enum pare_status plan_slot(const struct quantize_work *w, size_t i,
                                   struct pare_gguf_writer *writer)
 {
-    PARE_TRY(plan_tensor(w, i, writer));
+    if (w->made && w->made->has(w->made->context, i))
+        PARE_TRY(w->made->plan(w->made->context, i, writer));
+    else
+        PARE_TRY(plan_tensor(w, i, writer));
     return plan_inputs(w, i, writer);
 }
 
@@ -373,13 +376,17 @@ enum pare_status quantize_tensors(struct quantize_work *w,
     for (size_t i = 0; i < plan->count; i++) {
         pare_progress_report(&w->cli->progress, "quantise", i, plan->count,
                              plan->slots[i].name);
-        if (w->items[i].scheme == PARE_SCHEME_KEEP) {
+        const int made = w->made && w->made->has(w->made->context, i);
+        const int kept = w->items[i].scheme == PARE_SCHEME_KEEP;
+        if (made)
+            PARE_TRY_OUT(w->made->write(w->made->context, i, writer));
+        else if (kept)
             PARE_TRY_OUT(quantize_keep(w, i, writer));
-            PARE_TRY_OUT(quantize_inputs(w, i, writer));
-            continue;
-        }
-        PARE_TRY_OUT(quantize_matrix(w, i, &b, writer));
+        else
+            PARE_TRY_OUT(quantize_matrix(w, i, &b, writer));
         PARE_TRY_OUT(quantize_inputs(w, i, writer));
+        if (made || kept)
+            continue;
         pare_cli_detail(w->cli, "%-32s %-9s error %8.4f %%", plan->slots[i].name,
                         w->items[i].form, 100 * pare_quant_error_relative(&w->errors[i]));
     }

@@ -16,19 +16,28 @@ enum pare_scheme scheme_options_scheme(const struct scheme_options *o)
                                                    : (enum pare_scheme)o->scheme;
 }
 
-/* "GLOB=SCHEME": the last "=" separates. */
+enum pare_status scheme_options_split(const char *text, const char *expected,
+                                      struct pare_arena *arena, const char **glob,
+                                      const char **value, struct pare_error *err)
+{
+    const char *equals = strrchr(text, '=');
+    char *copy;
+    if (!equals || equals == text)
+        return pare_fail(err, PARE_ERR_USAGE, "--override \"%.128s\": expected %s", text,
+                         expected);
+    PARE_TRY(pare_arena_strndup(arena, &copy, text, (size_t)(equals - text), err));
+    *glob = copy;
+    *value = equals + 1;
+    return PARE_OK;
+}
+
 static enum pare_status parse_override(const char *text, struct pare_arena *arena,
                                        struct pare_scheme_rule *rule,
                                        struct pare_error *err)
 {
-    const char *equals = strrchr(text, '=');
-    char *glob;
-    if (!equals || equals == text)
-        return pare_fail(err, PARE_ERR_USAGE,
-                         "--override \"%.128s\": expected GLOB=SCHEME", text);
-    PARE_TRY(pare_arena_strndup(arena, &glob, text, (size_t)(equals - text), err));
-    rule->glob = glob;
-    enum pare_status status = pare_scheme_by_name(equals + 1, &rule->scheme, err);
+    const char *name;
+    PARE_TRY(scheme_options_split(text, "GLOB=SCHEME", arena, &rule->glob, &name, err));
+    enum pare_status status = pare_scheme_by_name(name, &rule->scheme, err);
     return status == PARE_OK ? status
                              : pare_fail_in(err, status, "--override \"%.128s\"", text);
 }

@@ -70,6 +70,13 @@ enum pare_status scheme_options_check_use(const struct scheme_options *o,
                                           const struct scheme_options_use *use,
                                           struct pare_error *err) PARE_CHECKED;
 
+/* "GLOB=VALUE" of --override: the last "=" separates. PARE_ERR_USAGE saying what was
+ * `expected`. */
+enum pare_status scheme_options_split(const char *text, const char *expected,
+                                      struct pare_arena *arena, const char **glob,
+                                      const char **value,
+                                      struct pare_error *err) PARE_CHECKED;
+
 /* Adds the options to `json`, for a container's history. 0 when there is no memory. */
 int scheme_options_history(const struct scheme_options *o, cJSON *json);
 
