@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,12 +16,12 @@
 /* getopt codes: an option's place in the table, above every character. */
 #define CODE_BASE 0x100
 
-static const char *const progress_words[] = {"auto", "bar",  "lines",
-                                             "json", "none", NULL};
+const char *const pare_cli_progress_words[] = {"auto", "bar",  "lines",
+                                               "json", "none", NULL};
 
 /* ---- the table ---------------------------------------------------------------- */
 
-#define COMMON_MAX 12
+#define COMMON_MAX 14
 
 static size_t common_options(struct pare_cli *cli, struct pare_cli_option *out)
 {
@@ -43,7 +42,7 @@ static size_t common_options(struct pare_cli *cli, struct pare_cli_option *out)
         0, "cpu", "TIER", &state->cpu,
         "CPU tier to use, as --version lists them; an error when this CPU lacks it");
     out[n++] = (struct pare_cli_option)PARE_CLI_CHOICE(
-        0, "progress", "HOW", &state->progress_mode, progress_words,
+        0, "progress", "HOW", &state->progress_mode, pare_cli_progress_words,
         "how to show progress on standard error");
     out[n++] = (struct pare_cli_option)PARE_CLI_FLAG('v', "verbose", &cli->verbose,
                                                      "say more on standard error");
@@ -55,6 +54,10 @@ static size_t common_options(struct pare_cli *cli, struct pare_cli_option *out)
         0, "version", &state->version, "show the versions of the program and its parts");
     /* Without a text: not listed. */
     out[n++] = (struct pare_cli_option)PARE_CLI_FLAG(0, "help-man", &state->man, NULL);
+    out[n++] =
+        (struct pare_cli_option)PARE_CLI_FLAG(0, "list-options", &state->list, NULL);
+    out[n++] =
+        (struct pare_cli_option)PARE_CLI_FLAG(0, "check-options", &state->check, NULL);
     return n;
 }
 
@@ -195,52 +198,6 @@ static enum pare_status set_value(const struct pare_cli_option *option, const ch
     return pare_fail(err, PARE_ERR_INTERNAL, "option --%s has no type", option->name);
 }
 
-/* ---- spelling ----------------------------------------------------------------- */
-
-/* Insertions, deletions, substitutions and swaps of neighbours between two short words.
- */
-static size_t edit_distance(const char *a, const char *b)
-{
-    enum { LONGEST = 40 };
-    size_t row[3][LONGEST + 1], m = strlen(a), n = strlen(b);
-    if (m > LONGEST || n > LONGEST)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= n; j++)
-        row[0][j] = j;
-    for (size_t i = 1; i <= m; i++) {
-        size_t *now = row[i % 3], *last = row[(i + 2) % 3], *older = row[(i + 1) % 3];
-        now[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t best = last[j - 1] + (a[i - 1] != b[j - 1]);
-            best = last[j] + 1 < best ? last[j] + 1 : best;
-            best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                older[j - 2] + 1 < best)
-                best = older[j - 2] + 1;
-            now[j] = best;
-        }
-    }
-    return row[m % 3][n];
-}
-
-const char *pare_cli_nearest(const char *word, const char *const *words, size_t count)
-{
-    size_t best = 1 + strlen(word) / 3, length = strlen(word);
-    const char *nearest = NULL;
-    for (size_t i = 0; i < count; i++) {
-        size_t distance = edit_distance(word, words[i]);
-        /* A beginning of at least two letters is what someone used to abbreviations
-         * would type. */
-        if (length >= 2 && !strncmp(word, words[i], length))
-            distance = 1;
-        if (distance < best || (distance == best && !nearest)) {
-            best = distance;
-            nearest = words[i];
-        }
-    }
-    return nearest;
-}
-
 static enum pare_status unknown_option(const struct pare_cli_state *state,
                                        const char *word, struct pare_error *err)
 {
@@ -352,7 +309,7 @@ static enum pare_status parse_words(struct pare_cli *cli, int argc, char **argv,
                 state, argv[optind - (optarg && optarg == argv[optind - 1] ? 2 : 1)] + 2,
                 err);
         PARE_TRY(set_value(option, optarg, err));
-        if (state->help || state->man || state->version)
+        if (state->help || state->man || state->version || state->list)
             return PARE_OK;
     }
     while (optind < argc)
@@ -403,8 +360,12 @@ enum pare_status pare_cli_parse(const struct pare_cli_program *program, int argc
         *what = PARE_CLI_SHOW_MAN;
     else if (cli->state->version)
         *what = PARE_CLI_SHOW_VERSION;
+    else if (cli->state->list)
+        *what = PARE_CLI_SHOW_OPTIONS;
     else
         PARE_TRY_OUT(check_operands(cli, err));
+    if (*what == PARE_CLI_RUN && cli->state->check)
+        *what = PARE_CLI_CHECK;
 out:
     pare_free(tables.longs);
     pare_free(tables.shorts);
@@ -443,20 +404,30 @@ static void keep_standard_descriptors(void)
         }
 }
 
-static enum pare_status show(const struct pare_cli *cli, enum pare_cli_action what)
+static enum pare_status show(const struct pare_cli *cli, enum pare_cli_action what,
+                             struct pare_error *err)
 {
     switch (what) {
     case PARE_CLI_SHOW_HELP: pare_cli_print_help(cli, stdout); break;
     case PARE_CLI_SHOW_MAN: pare_cli_print_man(cli, stdout); break;
     case PARE_CLI_SHOW_VERSION: pare_cli_print_version(cli, stdout); break;
+    case PARE_CLI_SHOW_OPTIONS: return pare_cli_print_options(cli, stdout, err);
+    case PARE_CLI_CHECK:
     case PARE_CLI_RUN: break;
     }
     return PARE_OK;
 }
 
+static enum pare_status check(struct pare_cli *cli, void *context, struct pare_error *err)
+{
+    pare_cli_fn *own = cli->program->check;
+    return own ? own(cli, context, err) : PARE_OK;
+}
+
 static enum pare_status run_job(struct pare_cli *cli, pare_cli_fn *run, void *context,
                                 struct pare_error *err)
 {
+    PARE_TRY(check(cli, context, err));
     PARE_TRY(pare_cpu_select(cli->state->cpu, err));
     cli->cpu = pare_kernels()->tier;
     if (cli->state->threads > 0)
@@ -491,64 +462,10 @@ int pare_cli_main(const struct pare_cli_program *program, int argc, char **argv,
     pare_cli_install_signals(program->name);
     enum pare_status status = pare_cli_parse(program, argc, argv, &cli, &what, &err);
     if (status == PARE_OK)
-        status =
-            what == PARE_CLI_RUN ? run_job(&cli, run, context, &err) : show(&cli, what);
+        status = what == PARE_CLI_RUN     ? run_job(&cli, run, context, &err)
+                 : what == PARE_CLI_CHECK ? check(&cli, context, &err)
+                                          : show(&cli, what, &err);
     int code = finish(&cli, status, &err);
     pare_cli_free(&cli);
     return code;
-}
-
-/* ---- messages ----------------------------------------------------------------- */
-
-static void message(struct pare_cli *cli, const char *kind, const char *format,
-                    va_list args)
-{
-    pare_cli_progress_hide(cli);
-    fprintf(stderr, "%s: %s", cli->program->name, kind);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-}
-
-void pare_cli_warn(struct pare_cli *cli, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    message(cli, "warning: ", format, args);
-    va_end(args);
-}
-
-void pare_cli_info(struct pare_cli *cli, const char *format, ...)
-{
-    va_list args;
-    if (cli->quiet)
-        return;
-    va_start(args, format);
-    message(cli, "", format, args);
-    va_end(args);
-}
-
-void pare_cli_detail(struct pare_cli *cli, const char *format, ...)
-{
-    va_list args;
-    if (!cli->verbose)
-        return;
-    va_start(args, format);
-    message(cli, "", format, args);
-    va_end(args);
-}
-
-const char *pare_cli_bytes(uint64_t bytes, char out[24])
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
-    double value = (double)bytes;
-    int unit = 0;
-    for (; value >= 999.5 && unit < 6; unit++)
-        value /= 1000;
-    snprintf(out, 24,
-             unit == 0       ? "%.0f %s"
-             : value < 9.995 ? "%.2f %s"
-             : value < 99.95 ? "%.1f %s"
-                             : "%.0f %s",
-             value, units[unit]);
-    return out;
 }

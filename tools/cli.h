@@ -24,7 +24,8 @@
  * The variables hold the defaults before the call, and --help prints them from there.
  * Options may stand before, between and behind operands; long names are never
  * abbreviated; "--" ends the options. Every program has -h, --version, -v, -q,
- * --progress, --threads and --cpu; the common mask adds -o and --seed.
+ * --progress, --threads and --cpu; the common mask adds -o and --seed. For programs that
+ * start programs there are --list-options and --check-options, which --help leaves out.
  */
 #ifndef PARE_TOOLS_CLI_H
 #define PARE_TOOLS_CLI_H
@@ -32,6 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/base/arena.h"
 #include "runtime/base/error.h"
 #include "runtime/base/interrupt.h"
 #include "runtime/base/progress.h"
@@ -125,6 +127,10 @@ struct pare_cli_example {
     const char *what;    /* a sentence */
 };
 
+struct pare_cli;
+typedef enum pare_status pare_cli_fn(struct pare_cli *cli, void *context,
+                                     struct pare_error *err);
+
 struct pare_cli_program {
     const char *name;        /* "pare-convert" */
     const char *summary;     /* one sentence */
@@ -138,6 +144,11 @@ struct pare_cli_program {
     int min_operands;
     int max_operands; /* -1: any number */
     unsigned common;
+    /* Refuses options that make no sense, alone or together, and operands that could not;
+     * looks at no file. Called before `run`, and alone by --check-options, through which
+     * a recipe is checked before its first step (tools/recipe.h). NULL: nothing to say.
+     */
+    pare_cli_fn *check;
 };
 
 struct pare_cli { /* what a program's function gets */
@@ -152,9 +163,6 @@ struct pare_cli { /* what a program's function gets */
     struct pare_progress progress; /* draws on standard error as --progress says */
     struct pare_cli_state *state;  /* private */
 };
-
-typedef enum pare_status pare_cli_fn(struct pare_cli *cli, void *context,
-                                     struct pare_error *err);
 
 /* Parses, prepares the process (signals, threads, CPU tier), calls `run`, checks that
  * standard output took everything, prints `NAME: error: message` on standard error when
@@ -171,12 +179,20 @@ enum pare_cli_action {
     PARE_CLI_SHOW_HELP,
     PARE_CLI_SHOW_MAN,
     PARE_CLI_SHOW_VERSION,
+    PARE_CLI_SHOW_OPTIONS, /* --list-options: the table as JSON */
+    PARE_CLI_CHECK,        /* --check-options: parse, ask the program's check, no more */
 };
 enum pare_status pare_cli_parse(const struct pare_cli_program *program, int argc,
                                 char **argv, struct pare_cli *cli,
                                 enum pare_cli_action *what,
                                 struct pare_error *err) PARE_CHECKED;
 void pare_cli_free(struct pare_cli *cli);
+
+/* Adds to `words` what gives another program the same --threads, --cpu, --progress and
+ * -q as this one was given. The words are owned by `arena`. */
+enum pare_status pare_cli_pass_on(const struct pare_cli *cli, struct pare_arena *arena,
+                                  struct pare_cli_list *words,
+                                  struct pare_error *err) PARE_CHECKED;
 
 /* Lines on standard error, each with "NAME: " before and a newline behind; the progress
  * bar steps aside. warn says "warning: "; quiet silences info but no warning; detail

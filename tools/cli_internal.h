@@ -15,6 +15,8 @@ enum pare_cli_progress_mode {
     PARE_CLI_PROGRESS_NONE,
 };
 
+extern const char *const pare_cli_progress_words[]; /* of the modes above */
+
 struct pare_cli_drawing { /* what the progress display remembers */
     enum pare_cli_progress_mode mode;
     const char *program;
@@ -39,7 +41,7 @@ struct pare_cli_state {
     const char **operands;
     const char *cpu;
     int threads, progress_mode;
-    int help, man, version;
+    int help, man, version, list, check;
     struct pare_cli_drawing drawing;
 };
 
@@ -47,6 +49,10 @@ struct pare_cli_state {
 void pare_cli_print_help(const struct pare_cli *cli, FILE *out);
 void pare_cli_print_man(const struct pare_cli *cli, FILE *out);
 void pare_cli_print_version(const struct pare_cli *cli, FILE *out);
+
+/* cli_list.c */
+enum pare_status pare_cli_print_options(const struct pare_cli *cli, FILE *out,
+                                        struct pare_error *err) PARE_CHECKED;
 
 /* cli_progress.c */
 void pare_cli_progress_start(struct pare_cli *cli);

@@ -323,10 +323,6 @@ static enum pare_status check_paths(struct work *w)
 
 static enum pare_status distill(struct work *w)
 {
-    PARE_TRY(train_find_rate_check(w->cli, &w->o->training, w->err));
-    PARE_TRY(distill_options_check(&w->o->distill, w->err));
-    if (!distill_options_ask(&w->o->distill))
-        PARE_TRY(transfer_options_refuse(&w->o->transfer, w->err));
     PARE_TRY(check_paths(w));
     PARE_TRY(train_options_lock(w->cli->output, &w->lock, w->err));
     PARE_TRY(open_teacher(w));
@@ -342,12 +338,22 @@ static enum pare_status distill(struct work *w)
     return train(w);
 }
 
+static enum pare_status check(struct pare_cli *cli, void *context, struct pare_error *err)
+{
+    const struct options *o = context;
+    if (!o->train)
+        return pare_fail(err, PARE_ERR_USAGE, "--train FILE is missing");
+    PARE_TRY(train_find_rate_check(cli, &o->training, err));
+    PARE_TRY(train_compress_check(&o->compress, err));
+    PARE_TRY(distill_options_check(&o->distill, err));
+    return distill_options_ask(&o->distill) ? PARE_OK
+                                            : transfer_options_refuse(&o->transfer, err);
+}
+
 static enum pare_status run(struct pare_cli *cli, void *context, struct pare_error *err)
 {
     struct work w = {.cli = cli, .o = context, .err = err};
-    enum pare_status status =
-        w.o->train ? distill(&w)
-                   : pare_fail(err, PARE_ERR_USAGE, "--train FILE is missing");
+    enum pare_status status = distill(&w);
     enum pare_status closed = train_log_close(&w.log, status == PARE_OK ? err : NULL);
     status = status == PARE_OK ? closed : status;
     pare_teacher_free(w.teacher);
@@ -410,6 +416,7 @@ int main(int argc, char **argv)
         .examples = examples,
         .min_operands = 1,
         .max_operands = 1,
+        .check = check,
         .common = PARE_CLI_OUTPUT | PARE_CLI_SEED,
     };
     return pare_cli_main(&program, argc, argv, run, &o);

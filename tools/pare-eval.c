@@ -178,6 +178,18 @@ static enum pare_status write_result(const struct options *options, const cJSON 
     return PARE_OK;
 }
 
+static enum pare_status check(struct pare_cli *cli, void *context, struct pare_error *err)
+{
+    const struct options *options = context;
+    struct pare_latency_setting settings[PARE_MEASURE_SETTINGS];
+    size_t count;
+    (void)cli;
+    if (options->no_latency)
+        return PARE_OK;
+    return pare_latency_parse(options->latency, settings, PARE_MEASURE_SETTINGS, &count,
+                              err);
+}
+
 static enum pare_status run(struct pare_cli *cli, void *context, struct pare_error *err)
 {
     struct options *options = context;
@@ -267,6 +279,7 @@ int main(int argc, char **argv)
         .options = options,
         .examples = examples,
         .min_operands = 1,
-        .max_operands = 1};
+        .max_operands = 1,
+        .check = check};
     return pare_cli_main(&program, argc, argv, run, &o);
 }

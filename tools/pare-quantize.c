@@ -150,21 +150,21 @@ static enum pare_status quantize(struct quantize_work *w)
     return PARE_OK;
 }
 
+static enum pare_status check(struct pare_cli *cli, void *context, struct pare_error *err)
+{
+    const struct quantize_options *o = context;
+    PARE_TRY(quantize_options_check(o, err));
+    if (!cli->output && !o->dry_run)
+        return pare_fail(err, PARE_ERR_USAGE, "-o OUTPUT is needed, or --dry-run");
+    return PARE_OK;
+}
+
 static enum pare_status run(struct pare_cli *cli, void *context, struct pare_error *err)
 {
     struct quantize_options *o = context;
     struct quantize_work w = {.cli = cli, .o = o, .err = err};
-    PARE_TRY(quantize_options_check(o, err));
     if (quantize_has_budget(o))
         o->format.scheme = PARE_SCHEME_INT4; /* as metadata have it, of all of them */
-    if (w.o->format.scheme < 0)
-        return pare_fail(
-            err, PARE_ERR_USAGE,
-            "--scheme is needed: int8, int8g, int2 to int7, ternary, q8_0, q4_0, "
-            "q4_1, q2_k to q6_k, tq1_0, tq2_0, f16 or bf16; or --target-size, "
-            "--target-ratio, --max-drop or --max-kl, which choose");
-    if (!cli->output && !w.o->dry_run)
-        return pare_fail(err, PARE_ERR_USAGE, "-o OUTPUT is needed, or --dry-run");
     PARE_TRY(pare_stored_open_container(cli->operands[0], &w.stored, err));
     enum pare_status status = quantize(&w);
     calibration_free(&w.calibration);
@@ -276,6 +276,7 @@ int main(int argc, char **argv)
         .examples = examples,
         .min_operands = 1,
         .max_operands = 1,
+        .check = check,
         .common = PARE_CLI_OUTPUT | PARE_CLI_SEED,
     };
     return pare_cli_main(&program, argc, argv, run, &o);

@@ -117,6 +117,16 @@ static enum pare_status verdict(const struct pare_report *report, struct pare_er
     return status;
 }
 
+static enum pare_status check(struct pare_cli *cli, void *context, struct pare_error *err)
+{
+    const struct options *options = context;
+    struct pare_gate gate;
+    (void)cli;
+    for (size_t i = 0; i < options->requirements.count; i++)
+        PARE_TRY(pare_gate_parse(options->requirements.items[i], &gate, err));
+    return PARE_OK;
+}
+
 static enum pare_status run(struct pare_cli *cli, void *context, struct pare_error *err)
 {
     const struct options *options = context;
@@ -182,6 +192,7 @@ int main(int argc, char **argv)
         .examples = examples,
         .min_operands = 1,
         .max_operands = -1,
-        .common = PARE_CLI_OUTPUT};
+        .common = PARE_CLI_OUTPUT,
+        .check = check};
     return pare_cli_main(&program, argc, argv, run, &o);
 }

@@ -263,7 +263,6 @@ static enum pare_status check_paths(struct work *w)
 static enum pare_status train(struct work *w)
 {
     struct pare_train_result result;
-    PARE_TRY(train_find_rate_check(w->cli, &w->o->training, w->err));
     PARE_TRY(check_paths(w));
     PARE_TRY(train_options_lock(w->cli->output, &w->lock, w->err));
     PARE_TRY(open_start(w));
@@ -289,12 +288,19 @@ static enum pare_status train(struct work *w)
     return write_container(w, &result);
 }
 
+static enum pare_status check(struct pare_cli *cli, void *context, struct pare_error *err)
+{
+    const struct options *o = context;
+    if (!o->train)
+        return pare_fail(err, PARE_ERR_USAGE, "--train FILE is missing");
+    PARE_TRY(train_find_rate_check(cli, &o->training, err));
+    return train_compress_check(&o->compress, err);
+}
+
 static enum pare_status run(struct pare_cli *cli, void *context, struct pare_error *err)
 {
     struct work w = {.cli = cli, .o = context, .err = err};
-    enum pare_status status =
-        w.o->train ? train(&w)
-                   : pare_fail(err, PARE_ERR_USAGE, "--train FILE is missing");
+    enum pare_status status = train(&w);
     /* After a failure that one is reported, not what closing the metrics says. */
     enum pare_status closed = train_log_close(&w.log, status == PARE_OK ? err : NULL);
     status = status == PARE_OK ? closed : status;
@@ -361,6 +367,7 @@ int main(int argc, char **argv)
         .examples = examples,
         .min_operands = 0,
         .max_operands = 1,
+        .check = check,
         .common = PARE_CLI_OUTPUT | PARE_CLI_SEED,
     };
     return pare_cli_main(&program, argc, argv, run, &o);

@@ -1,9 +1,25 @@
-/* Options of pare-quantize that do not go together, before anything is read. */
+/* Options of pare-quantize that make no sense, alone or together, before anything is
+ * read.
+ */
 #include "tools/quantize.h"
 #include "tools/sizes.h"
 
-enum pare_status quantize_options_check(const struct quantize_options *o,
-                                        struct pare_error *err)
+static enum pare_status check_text(const struct quantize_options *o,
+                                   struct pare_error *err)
+{
+    const struct calibration_options *text = &o->calibration;
+    enum solver solver;
+    PARE_TRY(input_options_check(&o->inputs, text->file != NULL, err));
+    PARE_TRY(solver_options_check(&o->solver, text->file != NULL,
+                                  input_options_any(&o->inputs), &solver, err));
+    if ((text->samples || text->length) && !text->file)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--samples and --length are for --calibration");
+    return PARE_OK;
+}
+
+static enum pare_status check_budget(const struct quantize_options *o,
+                                     struct pare_error *err)
 {
     const int kinds =
         (o->target_size != NULL) + (o->target_ratio >= 0) + quantize_has_search(o);
@@ -43,4 +59,20 @@ enum pare_status quantize_options_check(const struct quantize_options *o,
             err, PARE_ERR_USAGE,
             "--max-drop and --max-kl make files: there is no --plan of them");
     return PARE_OK;
+}
+
+enum pare_status quantize_options_check(const struct quantize_options *o,
+                                        struct pare_error *err)
+{
+    uint64_t size;
+    PARE_TRY(check_budget(o, err));
+    if (o->format.scheme < 0 && !quantize_has_budget(o))
+        return pare_fail(
+            err, PARE_ERR_USAGE,
+            "--scheme is needed: int8, int8g, int2 to int7, ternary, q8_0, q4_0, "
+            "q4_1, q2_k to q6_k, tq1_0, tq2_0, f16 or bf16; or --target-size, "
+            "--target-ratio, --max-drop or --max-kl, which choose");
+    PARE_TRY(scheme_options_check(&o->format, err));
+    PARE_TRY(check_text(o, err));
+    return o->max_ram ? parse_size("max-ram", o->max_ram, &size, err) : PARE_OK;
 }

@@ -61,12 +61,8 @@ enum pare_status quantize_prepare(struct quantize_work *w)
     const struct calibration_options *o = &w->o->calibration;
     struct pare_arena arena = {0};
     enum solver solver;
-    PARE_TRY(input_options_check(&w->o->inputs, o->file != NULL, w->err));
     PARE_TRY(solver_options_check(&w->o->solver, o->file != NULL,
                                   input_options_any(&w->o->inputs), &solver, w->err));
-    if ((o->samples || o->length) && !o->file)
-        return pare_fail(w->err, PARE_ERR_USAGE,
-                         "--samples and --length are for --calibration");
     w->rounds = solver == SOLVER_RTN;
     if (!o->file)
         return quantize_memory_fit(w);

@@ -42,6 +42,24 @@ static enum pare_status parse_override(const char *text, struct pare_arena *aren
                              : pare_fail_in(err, status, "--override \"%.128s\"", text);
 }
 
+enum pare_status scheme_options_check(const struct scheme_options *o,
+                                      struct pare_error *err)
+{
+    if (o->group_size > 0 && o->group_size % 32)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--group-size %d: expected a multiple of 32, or 0 for a whole "
+                         "row",
+                         o->group_size);
+    struct pare_arena arena = {0};
+    enum pare_status status = PARE_OK;
+    for (size_t i = 0; i < o->override.count && status == PARE_OK; i++) {
+        struct pare_scheme_rule rule;
+        status = parse_override(o->override.items[i], &arena, &rule, err);
+    }
+    pare_arena_free(&arena);
+    return status;
+}
+
 static enum pare_status make_rules(const struct scheme_options *o,
                                    struct pare_arena *arena,
                                    struct pare_scheme_options *options,
@@ -93,11 +111,6 @@ scheme_options_items(const struct scheme_options *o, enum pare_scheme scheme,
                      struct scheme_options_use *use, struct pare_error *err)
 {
     struct pare_scheme_options options = pare_scheme_defaults(scheme);
-    if (o->group_size > 0 && o->group_size % 32)
-        return pare_fail(err, PARE_ERR_USAGE,
-                         "--group-size %d: expected a multiple of 32, or 0 for a whole "
-                         "row",
-                         o->group_size);
     options.strict = o->strict;
     options.bf16 = o->scale_format;
     options.group_size = o->group_size;

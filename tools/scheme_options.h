@@ -46,6 +46,11 @@ struct scheme_options scheme_options_default(void);
 /* The main scheme: that of codes for INT8 with a group size or zero points. */
 enum pare_scheme scheme_options_scheme(const struct scheme_options *o);
 
+/* PARE_ERR_USAGE for what no model could make right; the programs call it before they
+ * read one. */
+enum pare_status scheme_options_check(const struct scheme_options *o,
+                                      struct pare_error *err) PARE_CHECKED;
+
 /* *items [plan->count], from the arena, for matrices that are stored as `now` says.
  * PARE_ERR_USAGE also for options that no tensor has a use for. */
 enum pare_status scheme_options_decide(const struct scheme_options *o,

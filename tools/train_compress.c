@@ -11,12 +11,15 @@ struct train_compress_options train_compress_options_default(void)
     return (struct train_compress_options){.format = scheme_options_default()};
 }
 
-static enum pare_status check_options(const struct train_compress_options *o,
+enum pare_status train_compress_check(const struct train_compress_options *o,
                                       struct pare_error *err)
 {
     const struct scheme_options *f = &o->format;
+    struct pare_pattern pattern;
+    if (o->sparsity)
+        PARE_TRY(pare_pattern_parse(o->sparsity, &pattern, err));
     if (f->scheme >= 0)
-        return PARE_OK;
+        return scheme_options_check(f, err);
     if (o->learned || f->embeddings >= 0 || f->group_size >= 0 || f->asymmetric ||
         f->skip.count || f->override.count || f->strict)
         return pare_fail(err, PARE_ERR_USAGE,
@@ -60,7 +63,6 @@ enum pare_status train_compress_init(struct train_compress *q,
     const int quantises = o->format.scheme >= 0;
     const int prunes = o->keep_zeros || o->sparsity;
     *q = (struct train_compress){.o = o};
-    PARE_TRY(check_options(o, err));
     if (!quantises && !prunes)
         return PARE_OK;
     PARE_TRY(pare_plan_make(config, &q->arena, &q->plan, err));

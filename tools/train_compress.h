@@ -42,6 +42,10 @@ struct train_compress { /* all zero: none */
     struct pare_arena arena;
 };
 
+/* PARE_ERR_USAGE for options that make no sense, whatever the model. */
+enum pare_status train_compress_check(const struct train_compress_options *o,
+                                      struct pare_error *err) PARE_CHECKED;
+
 /* Decides for a model of this config; does nothing when nothing is asked for. Free with
  * train_compress_free. */
 enum pare_status train_compress_init(struct train_compress *q,
