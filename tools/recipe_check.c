@@ -109,13 +109,13 @@ static enum pare_status wrong_type(const struct checking *c,
                                    const struct recipe_word *word, const char *expected,
                                    const char *advice)
 {
-    static const char *const found[] = {"true", "the string", "the number"};
-    const int text = word->type != RECIPE_TRUE;
+    static const char *const found[] = {"true", "the string ", "the number "};
     const char *quote = word->type == RECIPE_STRING ? "\"" : "";
+    const char *text = word->type == RECIPE_TRUE ? "" : word->text;
     return recipe_fail(c->plan->recipe, c->job->step, c->err,
                        "option \"%s\": expected %s, found %s%s%s%.60s%s%s", word->option,
                        expected, word->is_list ? "an array with " : "", found[word->type],
-                       text ? " " : "", text ? word->text : "", quote, advice);
+                       quote, text, quote, advice);
 }
 
 static enum pare_status check_type(const struct checking *c, const cJSON *option,
