@@ -56,6 +56,8 @@ forbid processes 'a shell is never asked; the locale stays "C"' \
 # that its caller gave.
 forbid processes 'a child cannot use OpenMP after its parent has' \
     "$everything" 'eval/measure\.c' 'fork'
+forbid processes 'programs are started in one place, and only those beside this one' \
+    "$everything" 'tools/(programs|pare)\.c' 'posix_spawnp?|exec[lv]p?e?|execvpe|fexecve|execveat'
 forbid printing 'libraries return a status and a message' \
     "$libraries" 'eval/(measure|table)\.c' 'printf|fprintf|vprintf|puts|putchar|perror|exit|_exit|abort|signal'
 forbid allocator 'memory comes from runtime/base/alloc.h' \

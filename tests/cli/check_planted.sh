@@ -68,6 +68,8 @@ libquant/planted.c     x = "/*"; exit(1);
 runtime/text/planted.c     p = malloc(3);
 runtime/text/planted.h     y = expf(x);
 datasets/planted.c     pid = fork();
+tools/planted.c     error = posix_spawn(&pid, path, 0, 0, argv, environ);
+tools/planted.c     execvp("ls", argv);
 PLANTED
 # What only looks like one is let through.
 put libquant/planted.c '    pare_free(x); p->printf(1); s = "exit(1)"; /* malloc(3) */ // exp(x)'
