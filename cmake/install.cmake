@@ -25,4 +25,6 @@ install(CODE "
 install(FILES ${CMAKE_BINARY_DIR}/pare.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 file(GLOB documents CONFIGURE_DEPENDS docs/*.md)
+install(DIRECTORY docs/recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/pare
+  FILES_MATCHING PATTERN "*.json")
 install(FILES README.md NEWS.md LICENSE ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -13,6 +13,13 @@ for file in README.md NEWS.md LICENSE ARCHITECTURE.md RELIABILITY.md; do
     [ -s "there/share/doc/pare/$file" ] || fail "$file is not installed"
 done
 
+for file in "$PARE_CLI"/../../docs/recipes/*.json; do
+    cmp "$file" "there/share/pare/recipes/$(basename "$file")" || fail "$file is not installed"
+done
+# A recipe is found by its name, beside the programs.
+check 2 "the variable 'teacher' has no value" there/bin/pare run half-size-no-loss.json -o half
+check 5 "none.json: cannot open" there/bin/pare run none.json -o half
+
 if grep -q '^PARE_SANITIZE:[A-Z]*=.' "$build/CMakeCache.txt"; then
     echo "skipped: a program against a library with sanitizers"
     finish

@@ -162,6 +162,18 @@ for option in skip override; do
 done
 rm -r work
 
+# Those that come with the programs are recipes; one is run below.
+for file in "$PARE_CLI"/../../docs/recipes/*.json; do
+    wanted=
+    for name in teacher train dev test; do
+        ! grep -q "\"$name\": null" "$file" || wanted="$wanted --set $name=$(
+            [ $name = teacher ] && echo tiny.gguf || echo text.tsv)"
+    done
+    # shellcheck disable=SC2086
+    check 0 "pare report " pare run "$file" -o shipped --dry-run $wanted
+    grep -q warning .out && fail "$file: $(cat .out)"
+done
+
 # The road, and the same again: nothing is run, no file is touched.
 cat >road.json <<'END'
 {"recipe": 1, "title": "The road",
@@ -182,6 +194,9 @@ END
 golden recipe-dry-run pare run road.json -o work --dry-run
 absent work
 check 0 "5 steps run, 0 unchanged" pare run road.json -o work --progress none
+check 0 "3 steps run" pare run "$PARE_CLI/../../docs/recipes/half-size-no-loss.json" -o shipped \
+    --set teacher=work/teacher.gguf --set dev=work/sample/dev.tsv --set accuracy=0.1x --set agreement=0.1
+grep -q "Half the size" shipped/report.html || fail "no report"
 sums() { (cd work && find . -type f | LC_ALL=C sort | xargs sha256sum); }
 sums >first
 ls -lR --time-style=full-iso work >files
