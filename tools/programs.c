@@ -189,6 +189,8 @@ enum pare_status program_capture(const char *const *argv, int *code, char **text
         enum pare_status ended = finish(code, status == PARE_OK ? err : &late);
         status = status == PARE_OK ? ended : status;
     }
+    if (status == PARE_OK) /* it ended because it was told to, perhaps */
+        status = pare_check_interrupted(err);
     close(ends[0]);
     if (status != PARE_OK) {
         pare_free(*text);
