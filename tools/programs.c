@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime/base/alloc.h"
 #include "runtime/base/file.h"
 #include "runtime/base/interrupt.h"
 
+#define ECHO_MS 100
 #define CAPTURE_LIMIT ((size_t)1 << 20)
 
 enum pare_status program_folder(char folder[PROGRAM_FOLDER_SIZE], struct pare_error *err)
@@ -45,9 +47,22 @@ enum pare_status program_path(const char *verb, char path[PROGRAM_PATH_SIZE],
 
 static atomic_int running; /* the child's process group, 0 for none */
 
+/* timeout(1) signals a process and then its whole group: two within a moment are one. */
+static int is_echo(void)
+{
+    static atomic_llong last;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const long long ms = (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    const long long before = atomic_exchange(&last, ms);
+    return before && ms - before < ECHO_MS;
+}
+
 static void on_stop(int number)
 {
     const int saved = errno, group = atomic_load(&running);
+    if (is_echo())
+        return;
     if (group)
         kill(-group, number); /* a second one makes it end at once, and us after it */
     else if (pare_interrupted())

@@ -1,5 +1,6 @@
 /* Runs the steps of a plan that are not as they were, one after the other. */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -218,7 +219,8 @@ static int add_outcome(cJSON *list, const struct recipe_job *job,
            cJSON_AddStringToObject(json, "outcome", words[o->outcome]) &&
            (!*o->why || cJSON_AddStringToObject(json, "because", o->why)) &&
            (!*o->key || cJSON_AddStringToObject(json, "key", o->key)) &&
-           (o->outcome < DONE || cJSON_AddNumberToObject(json, "seconds", o->seconds)) &&
+           (o->outcome < DONE ||
+            cJSON_AddNumberToObject(json, "seconds", round(o->seconds * 1e3) / 1e3)) &&
            cJSON_AddStringToObject(json, "output", job->outputs[0]);
 }
 

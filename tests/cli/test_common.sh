@@ -19,6 +19,8 @@ for program in "$PARE_BIN"/pare "$PARE_BIN"/pare-*; do
     [ "$name" = pare ] || check 0 "Usage: $name " pare "${name#pare-}" --help
 
     check 2 "$name: error: unknown option '--nonsense'" "$name" --nonsense
+    check 0 "{\"program\":\"$name\",\"min_operands\":" "$name" --list-options
+    check 2 "$name: error: unknown option '--nonsense'" "$name" --check-options --nonsense
     check 2 "did you mean '--threads'?" "$name" --thread 2
     check 2 "did you mean '--verbose'?" "$name" --verbos
     check 2 "unknown option '-?'" "$name" '-?'

@@ -218,7 +218,8 @@ again() { # EXPECTED arguments ...
 }
 again "small measure report" --set scheme=int4
 again "small measure report"
-again "" --threads 2
+again "measure report" --threads $(($(nproc) + 1)) # times would depend on them
+again "measure report"
 again "report" --set most=0.8x
 again "measure report" --again measure
 again "small" --again small # the same bytes: what comes behind it does not change
@@ -302,6 +303,8 @@ for signal in INT TERM; do
     watchdog
     wait_for_lines stopped/teacher.metrics.jsonl 20 $pid || fail "it ended before it was stopped"
     check 6 "another process is writing this file" pare run long.json -o stopped
+    # As timeout(1) does it: the second one must not cost the resume file.
+    kill -s $signal $pid
     kill -s $signal $pid
     wait $pid
     code=$?

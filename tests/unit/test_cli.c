@@ -64,6 +64,23 @@ static void parse(struct parsed *p, const char *line)
     p->status = pare_cli_parse(&p->program, argc, argv, &p->cli, &p->what, &p->err);
 }
 
+Test(cli, other_programs_can_ask_for_a_list_and_for_a_check)
+{
+    struct parsed p;
+    parse(&p, "--list-options");
+    cr_assert_eq(p.what, PARE_CLI_SHOW_OPTIONS);
+    pare_cli_free(&p.cli);
+    parse(&p, "in --check-options --bits 3");
+    cr_assert(p.status == PARE_OK && p.what == PARE_CLI_CHECK && p.v.bits == 3);
+    pare_cli_free(&p.cli);
+    parse(&p, "in --check-options --bits 30");
+    cr_assert_eq(p.status, PARE_ERR_USAGE);
+    pare_cli_free(&p.cli);
+    parse(&p, "--check-options");
+    cr_assert_eq(p.status, PARE_ERR_USAGE, "without an operand");
+    pare_cli_free(&p.cli);
+}
+
 Test(cli, options_stand_anywhere_and_in_every_form)
 {
     static const char *const same[] = {
