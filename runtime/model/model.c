@@ -235,10 +235,7 @@ static enum pare_status check_vector(const struct pare_ckpt *ckpt,
                                      const struct pare_tensor *tensor,
                                      struct pare_error *err)
 {
-    if ((uintptr_t)tensor->data % sizeof(float))
-        return pare_fail(err, PARE_ERR_INPUT,
-                         "%s: tensor %s is not aligned to 4 bytes (general.alignment)",
-                         ckpt->path, tensor->name);
+    PARE_TRY(pare_stored_check_floats(ckpt, tensor, err));
     uint64_t first, bad = pare_tensor_nonfinite(tensor, &first);
     if (bad)
         return pare_fail(err, PARE_ERR_INPUT,

@@ -4,6 +4,7 @@
 #include "runtime/model/stored_internal.h"
 
 #include <fnmatch.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "runtime/model/container.h"
@@ -24,6 +25,17 @@ enum pare_status pare_stored_check_shape(const struct pare_ckpt *ckpt,
         ckpt->path, tensor->name,
         pare_shape_text(tensor->n_dims, tensor->shape, found, sizeof found),
         pare_shape_text(slot->n_dims, slot->shape, expected, sizeof expected));
+}
+
+enum pare_status pare_stored_check_floats(const struct pare_ckpt *ckpt,
+                                          const struct pare_tensor *tensor,
+                                          struct pare_error *err)
+{
+    if ((uintptr_t)tensor->data % sizeof(float))
+        return pare_fail(err, PARE_ERR_INPUT,
+                         "%s: tensor %s is not aligned to 4 bytes (general.alignment)",
+                         ckpt->path, tensor->name);
+    return PARE_OK;
 }
 
 int pare_stored_ignores(const struct pare_stored_options *options, const char *name)
@@ -125,7 +137,7 @@ static enum pare_status bind_scale(struct pare_stored *stored, size_t i,
     PARE_TRY(pare_stored_check_shape(ckpt, scale, &slot, err));
     PARE_TRY(check_type(ckpt, scale, &slot, err));
     stored->scales[i] = scale;
-    return PARE_OK;
+    return pare_stored_check_floats(ckpt, scale, err);
 }
 
 /* A weight as one tensor, with scales if it is I8. */

@@ -57,6 +57,11 @@ void pare_stored_close(struct pare_stored *stored); /* safe on a zeroed one */
  * looked at: they are finite, and within the codes. */
 struct pare_weight pare_stored_weight(const struct pare_stored *stored, size_t i);
 
+/* PARE_ERR_INPUT when the F32 tensor cannot be used in place: it is not aligned. */
+enum pare_status pare_stored_check_floats(const struct pare_ckpt *ckpt,
+                                          const struct pare_tensor *tensor,
+                                          struct pare_error *err) PARE_CHECKED;
+
 /* The tensors that hold slot i, in their order in the container; returns how many. */
 #define PARE_STORED_PARTS 5
 size_t pare_stored_parts(const struct pare_stored *stored, size_t i,

@@ -20,11 +20,7 @@ static enum pare_status find_floats(const struct pare_ckpt *ckpt, const char *na
     if (tensor->type != PARE_F32)
         return pare_fail(err, PARE_ERR_INPUT, "%s: tensor %s is %s, expected F32",
                          ckpt->path, name, pare_dtype_name(tensor->type));
-    if ((uintptr_t)tensor->data % sizeof(float))
-        return pare_fail(err, PARE_ERR_INPUT,
-                         "%s: tensor %s is not aligned to 4 bytes (general.alignment)",
-                         ckpt->path, name);
-    return PARE_OK;
+    return pare_stored_check_floats(ckpt, tensor, err);
 }
 
 static enum pare_status check_scale(const struct pare_ckpt *ckpt,

@@ -108,7 +108,8 @@ static enum pare_status bind_scales(struct pare_stored *stored, size_t i,
         if (scale->type != PARE_F32)
             return pare_fail(err, PARE_ERR_INPUT, "%s: tensor %s is %s, expected F32",
                              ckpt->path, scale->name, pare_dtype_name(scale->type));
-        return pare_stored_check_shape(ckpt, scale, &wanted, err);
+        PARE_TRY(pare_stored_check_shape(ckpt, scale, &wanted, err));
+        return pare_stored_check_floats(ckpt, scale, err);
     }
     PARE_TRY(
         pare_stored_find_part(ckpt, scale->name, PARE_F16, slot->shape[0], &scale, err));

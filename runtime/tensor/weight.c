@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "runtime/tensor/linear.h"
-#include "runtime/tensor/superblocks.h"
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -13,20 +12,12 @@ static size_t smaller(size_t a, size_t b)
 /* Of a type without scales beside it. */
 static void decode_row(const struct pare_weight *weight, size_t row, float *out)
 {
-    const struct pare_kernels *kernels = pare_kernels();
     const struct pare_dtype_info *info = pare_dtype_info(weight->type);
     const size_t n = weight->K;
-    const unsigned char *from =
-        (const unsigned char *)weight->data + row * n / info->block * info->block_bytes;
-    switch (weight->type) {
-    case PARE_F16: kernels->decode_f16(out, from, n); break;
-    case PARE_BF16: kernels->decode_bf16(out, from, n); break;
-    case PARE_Q8_0: kernels->decode_q8_0(out, from, n); break;
-    case PARE_Q4_0: kernels->decode_q4_0(out, from, n); break;
-    case PARE_Q4_1: kernels->decode_q4_1(out, from, n); break;
-    case PARE_F32: memcpy(out, from, n * sizeof *out); break;
-    default: pare_superblock_decode(weight->type, from, out, n); break;
-    }
+    pare_row_decode(weight->type,
+                    (const unsigned char *)weight->data +
+                        row * n / info->block * info->block_bytes,
+                    out, n);
 }
 
 /* Values that are decoded at a time. */
