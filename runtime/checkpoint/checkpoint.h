@@ -11,6 +11,7 @@
 #ifndef PARE_CHECKPOINT_CHECKPOINT_H
 #define PARE_CHECKPOINT_CHECKPOINT_H
 
+#include "runtime/base/progress.h"
 #include "runtime/base/sha256.h"
 #include "runtime/checkpoint/meta.h"
 #include "runtime/tensor/tensor.h"
@@ -51,6 +52,12 @@ void pare_ckpt_release(const struct pare_ckpt *ckpt, const void *data, uint64_t 
 /* Adds the tensor's data to the hash, and gives their memory back piece by piece. */
 void pare_ckpt_hash(const struct pare_ckpt *ckpt, const struct pare_tensor *tensor,
                     struct pare_sha256 *sha);
+
+/* Bytes that are sent for the checkpoint: of all its files inside gzip (gzip.h), of one
+ * that is already its own. Compresses them in this thread, without keeping anything. */
+enum pare_status pare_ckpt_download(const struct pare_ckpt *ckpt,
+                                    const struct pare_progress *progress, uint64_t *bytes,
+                                    struct pare_error *err) PARE_CHECKED;
 
 /* PARE_ERR_USAGE when `output` is one of the checkpoint's files, also through a link;
  * NULL is none. */

@@ -110,7 +110,8 @@ enum pare_status pare_gunzip(struct pare_source *source, struct pare_arena *aren
 /* --- Writing ---------------------------------------------------------------------- */
 
 struct pare_gzip {
-    struct pare_output *file;
+    struct pare_output *file; /* or NULL */
+    uint64_t bytes;
     z_stream stream;
     gz_header header;
     uint8_t out[OUT];
@@ -142,8 +143,10 @@ static enum pare_status drain(struct pare_gzip *gzip, int flush, struct pare_err
         gzip->stream.avail_out = (uInt)sizeof gzip->out;
         if (deflate(&gzip->stream, flush) == Z_STREAM_ERROR)
             return pare_fail(err, PARE_ERR_INTERNAL, "the gzip stream lost its state");
-        PARE_TRY(pare_output_write(gzip->file, gzip->out,
-                                   sizeof gzip->out - gzip->stream.avail_out, err));
+        const size_t n = sizeof gzip->out - gzip->stream.avail_out;
+        gzip->bytes += n;
+        if (gzip->file)
+            PARE_TRY(pare_output_write(gzip->file, gzip->out, n, err));
     } while (!gzip->stream.avail_out);
     return PARE_OK;
 }
@@ -165,6 +168,11 @@ enum pare_status pare_gzip_end(struct pare_gzip *gzip, struct pare_error *err)
 {
     gzip->stream.avail_in = 0;
     return drain(gzip, Z_FINISH, err);
+}
+
+uint64_t pare_gzip_bytes(const struct pare_gzip *gzip)
+{
+    return gzip->bytes;
 }
 
 void pare_gzip_free(struct pare_gzip *gzip)

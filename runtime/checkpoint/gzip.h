@@ -21,7 +21,7 @@ enum pare_status pare_gunzip(struct pare_source *source, struct pare_arena *aren
                              struct pare_error *err) PARE_CHECKED;
 
 /* Compresses into `file`, at a fixed level, without name or time: the same bytes for the
- * same input and version of zlib. */
+ * same input and version of zlib, in whatever pieces it comes. NULL: only counts. */
 struct pare_gzip;
 enum pare_status pare_gzip_new(struct pare_output *file, struct pare_gzip **out,
                                struct pare_error *err) PARE_CHECKED;
@@ -30,6 +30,8 @@ enum pare_status pare_gzip_write(struct pare_gzip *gzip, const void *data, size_
 /* Ends the stream; nothing is written after it. */
 enum pare_status pare_gzip_end(struct pare_gzip *gzip,
                                struct pare_error *err) PARE_CHECKED;
+/* Compressed bytes so far. */
+uint64_t pare_gzip_bytes(const struct pare_gzip *gzip);
 void pare_gzip_free(struct pare_gzip *gzip); /* NULL allowed */
 
 #ifdef __cplusplus

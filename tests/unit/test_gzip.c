@@ -191,3 +191,23 @@ Test(gzip, what_is_no_checkpoint_inside_is_refused)
     refused(data, size, "not a checkpoint in a known format");
     free(data);
 }
+
+Test(gzip, a_download_is_counted_as_it_would_be_written)
+{
+    const char *plain = folder_path(&folder, "m.gguf");
+    const char *packed = folder_path(&folder, "m.gguf.gz");
+    struct pare_ckpt *ckpt;
+    uint64_t counted, own;
+    size_t size;
+    write_model(plain, VALUES);
+    write_model(packed, VALUES);
+    cr_assert_eq(pare_ckpt_open(plain, &ckpt, &err), PARE_OK, "%s", err.message);
+    cr_assert_eq(pare_ckpt_download(ckpt, NULL, &counted, &err), PARE_OK);
+    pare_ckpt_close(ckpt);
+    cr_assert_eq(pare_ckpt_open(packed, &ckpt, &err), PARE_OK, "%s", err.message);
+    cr_assert_eq(pare_ckpt_download(ckpt, NULL, &own, &err), PARE_OK);
+    pare_ckpt_close(ckpt);
+    free(read_file(packed, &size));
+    cr_assert_eq(counted, size);
+    cr_assert_eq(own, size);
+}
