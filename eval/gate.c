@@ -35,8 +35,9 @@ static enum pare_status refuse(const char *text, const char *reason,
     return pare_fail(
         err, PARE_ERR_USAGE,
         "requirement '%.60s': %s; write QUANTITY[BxT] OPERATOR NUMBER[UNIT]: quantity "
-        "size memory load rss bits accuracy f1 mcc retention agreement kl mcnemar "
-        "latency p90 p99, the setting [batch x tokens] with the last three only; "
+        "size download memory load rss bits blockbits sparsity accuracy f1 mcc "
+        "retention agreement kl mcnemar latency p90 p99, the setting [batch x tokens] "
+        "with the last three only; "
         "operator <= >= < >; unit x (times the baseline) B kB MB GB KiB MiB GiB us ms s "
         "%%. Example: latency[1x64]<=0.5x",
         text, reason);

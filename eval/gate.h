@@ -1,11 +1,12 @@
 /* Requirements on a result: "size<=0.5x", "accuracy>=0.88", "latency[1x64]<=12ms".
  *
  *     requirement = quantity ["[" batch "x" tokens "]"] operator number [unit]
- *     quantity    = size | memory | load | rss | bits | accuracy | f1 | mcc | retention
- *                 | agreement | kl | mcnemar | latency | p90 | p99
+ *     quantity    = size | download | memory | load | rss | bits | blockbits | sparsity
+ *                 | accuracy | f1 | mcc | retention | agreement | kl | mcnemar | latency
+ *                 | p90 | p99
  *     operator    = <= | >= | < | >
  *     unit        = x                                  times the baseline's value
- *                 | B | kB | MB | GB | KiB | MiB | GiB    of size, memory, rss
+ *                 | B | kB | MB | GB | KiB | MiB | GiB    of size, download, memory, rss
  *                 | us | ms | s                        of load, latency, p90, p99
  *                 | %                                  of shares
  *

@@ -20,6 +20,12 @@ const struct pare_report_latency *
 pare_report_at(const struct pare_report_model *model,
                const struct pare_report_setting *setting);
 
+static inline double pare_report_value(const struct pare_report_row *row,
+                                       enum pare_quantity quantity)
+{
+    return row->model->values[quantity];
+}
+
 /* Whether two results were measured alike. */
 int pare_report_same_data(const struct pare_report_run *a,
                           const struct pare_report_run *b);

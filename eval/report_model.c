@@ -14,7 +14,12 @@
 static const struct pare_quantity_info infos[PARE_QUANTITIES] = {
     [PARE_QUANTITY_SIZE] = {"size", "size_bytes", 0, MAX_COUNT, PARE_UNIT_BYTES, 1},
     [PARE_QUANTITY_MEMORY] = {"memory", "memory_bytes", 0, MAX_COUNT, PARE_UNIT_BYTES, 1},
+    [PARE_QUANTITY_DOWNLOAD] = {"download", "download_bytes", 0, MAX_COUNT,
+                                PARE_UNIT_BYTES, 1},
     [PARE_QUANTITY_BITS] = {"bits", "bits_per_weight", 0, 1e6, PARE_UNIT_NONE, 1},
+    [PARE_QUANTITY_BLOCK_BITS] = {"blockbits", "block_bits_per_weight", 0, 1e6,
+                                  PARE_UNIT_NONE, 1},
+    [PARE_QUANTITY_SPARSITY] = {"sparsity", "sparsity", 0, 1, PARE_UNIT_SHARE, 1},
     [PARE_QUANTITY_LOAD] = {"load", "load_ms", 0, MAX_MS, PARE_UNIT_MS, 1},
     [PARE_QUANTITY_RSS] = {"rss", "peak_rss_bytes", 0, MAX_COUNT, PARE_UNIT_BYTES, 1},
     [PARE_QUANTITY_ACCURACY] = {"accuracy", "accuracy", 0, 1, PARE_UNIT_SHARE, 1},

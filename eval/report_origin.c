@@ -321,8 +321,11 @@ void pare_report_put_notes(const struct pare_report *report, struct pare_page *p
     static const struct {
         const char *term, *meaning;
     } notes[] = {
-        {"Size", "bytes of the model file on disk. Memory: bytes of weights held while "
-                 "running, packed copies included."},
+        {"Size", "bytes of the model file on disk. Download: bytes of it inside gzip. "
+                 "Memory: bytes of weights held while running, packed copies included."},
+        {"Bits/weight", "bits of all tensors, for each of all weights. In blocks: of the "
+                        "matrices there alone, with their scales and positions. Zeros: "
+                        "share of those matrices' weights that are zero."},
         {"Accuracy", "share of rows classified as labelled, with its Wilson 95 % "
                      "interval: intervals that overlap widely do not tell two models "
                      "apart."},

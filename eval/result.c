@@ -117,9 +117,6 @@ enum pare_status pare_result_add_model(cJSON *result, const char *path,
     PARE_TRY(add_history(object, &model->ckpt->meta, err));
     PARE_TRY(add_count(result, "size_bytes", model->ckpt->bytes, err));
     PARE_TRY(add_count(result, "memory_bytes", model->memory_bytes, err));
-    if (model->gaps)
-        PARE_TRY(pare_result_add_number(
-            result, "sparsity", (double)model->gaps / (double)parameters, 6, err));
     return pare_result_add_number(result, "bits_per_weight",
                                   8.0 * (double)bytes / (double)parameters, 6, err);
 }

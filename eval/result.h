@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-/* model, size_bytes, memory_bytes, sparsity (of sparse ones), bits_per_weight */
+/* model, size_bytes, memory_bytes, bits_per_weight */
 enum pare_status pare_result_add_model(cJSON *result, const char *path,
                                        const struct pare_model *model,
                                        struct pare_error *err) PARE_CHECKED;

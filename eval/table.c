@@ -16,10 +16,12 @@ struct measure {
 
 static const struct measure measures[] = {
     {"size_bytes", "size", BYTES, 1},
+    {"download_bytes", "download", BYTES, 1},
     {"memory_bytes", "memory", BYTES, 1},
     {"peak_rss_bytes", "peak RSS", BYTES, 1},
     {"bits_per_weight", "bits per weight", NUMBER, 1},
-    {"sparsity", "sparsity", SHARE, 0},
+    {"block_bits_per_weight", "  in blocks", NUMBER, 1},
+    {"sparsity", "zeros in blocks", SHARE, 0},
     {"load_ms", "load", MILLISECONDS, 1},
     {"accuracy", "accuracy", SHARE, 1},
     {"f1", "F1", NUMBER, 0},

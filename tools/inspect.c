@@ -8,6 +8,7 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/utf8.h"
 #include "runtime/model/container.h"
+#include "runtime/model/model.h"
 
 const char *inspect_clean(const char *text, size_t length, char *out, size_t size)
 {
@@ -138,6 +139,27 @@ static enum pare_status take_stats(struct pare_cli *cli, struct inspect_report *
     return PARE_OK;
 }
 
+static enum pare_status take_sizes(struct inspect_report *r, struct pare_error *err)
+{
+    if (!r->runs)
+        return PARE_OK;
+    PARE_TRY(pare_alloc(&r->sizes, r->model.plan.count, sizeof *r->sizes, err));
+    PARE_TRY(pare_stored_sizes(&r->model, r->sizes, err));
+    r->blocks = pare_sizes_of_blocks(&r->model.plan, r->sizes);
+    return PARE_OK;
+}
+
+/* Packed as on this machine. */
+static enum pare_status take_memory(const char *path, struct inspect_report *r,
+                                    struct pare_error *err)
+{
+    struct pare_model *model;
+    PARE_TRY(pare_model_open(path, PARE_PRECISION_FP32, &model, err));
+    r->memory_bytes = model->memory_bytes;
+    pare_model_free(model);
+    return PARE_OK;
+}
+
 enum pare_status inspect_gather(struct pare_cli *cli, struct inspect_report *r,
                                 struct pare_error *err)
 {
@@ -160,6 +182,11 @@ enum pare_status inspect_gather(struct pare_cli *cli, struct inspect_report *r,
         return pare_fail(err, status, "%s", r->reason.message);
     for (size_t i = 0; i < r->ckpt->n_tensors; i++)
         r->parameters += parameters_of(r, &r->ckpt->tensors[i]);
+    PARE_TRY(take_sizes(r, err));
+    if (r->o->memory)
+        PARE_TRY(take_memory(path, r, err));
+    if (r->o->download)
+        PARE_TRY(pare_ckpt_download(r->ckpt, &cli->progress, &r->download_bytes, err));
     return r->o->stats ? take_stats(cli, r, err) : PARE_OK;
 }
 
@@ -185,34 +212,23 @@ size_t inspect_types(const struct inspect_report *r,
     return n;
 }
 
-int inspect_next_sparse(const struct inspect_report *r, size_t *at,
-                        struct inspect_sparse *out)
+int inspect_next_matrix(const struct inspect_report *r, size_t *at,
+                        struct inspect_matrix *out)
 {
     for (; r->runs && *at < r->model.plan.count; ++*at) {
-        const struct pare_weight weight = pare_stored_weight(&r->model, *at);
-        if (!weight.sparse.rows || !matches(r, r->model.tensors[*at]->name))
+        const struct pare_slot *slot = &r->model.plan.slots[*at];
+        if (!r->sizes[*at].weights || !matches(r, r->model.tensors[*at]->name))
             continue;
-        *out = (struct inspect_sparse){.name = r->model.plan.slots[*at].name,
-                                       .N = weight.N,
-                                       .K = weight.K,
-                                       .bytes = pare_weight_bytes(&weight)};
-        out->zeros = (uint64_t)weight.N * weight.K -
-                     pare_sparse_count(&weight.sparse, weight.N, weight.K);
+        const struct pare_weight weight = pare_stored_weight(&r->model, *at);
+        *out = (struct inspect_matrix){.name = slot->name,
+                                       .is_sparse = weight.sparse.rows > 0,
+                                       .shape = {slot->shape[0], slot->shape[1]},
+                                       .size = r->sizes[*at]};
         pare_weight_form(&weight, out->form);
         ++*at;
         return 1;
     }
     return 0;
-}
-
-double inspect_sparse_bits(const struct inspect_sparse *sparse)
-{
-    return 8.0 * (double)sparse->bytes / ((double)sparse->N * (double)sparse->K);
-}
-
-double inspect_sparsity(const struct inspect_sparse *sparse)
-{
-    return (double)sparse->zeros / ((double)sparse->N * (double)sparse->K);
 }
 
 double inspect_bits_per_weight(const struct inspect_report *r)
@@ -234,6 +250,7 @@ enum pare_status inspect_history(const struct inspect_report *r,
 void inspect_free(struct inspect_report *r)
 {
     pare_free(r->stats);
+    pare_free(r->sizes);
     pare_stored_close(&r->model);
     pare_ckpt_close(r->ckpt);
 }

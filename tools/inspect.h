@@ -2,12 +2,12 @@
 #ifndef PARE_TOOLS_INSPECT_H
 #define PARE_TOOLS_INSPECT_H
 
-#include "runtime/model/stored.h"
+#include "runtime/model/sizes.h"
 #include "runtime/tensor/stats.h"
 #include "tools/cli.h"
 
 struct inspect_options {
-    int json, stats;
+    int json, stats, matrices, memory, download;
     const char *glob, *config;
 };
 
@@ -19,7 +19,9 @@ struct inspect_report { /* zeroed, with its options, before inspect_gather */
     struct pare_stored model;
     struct pare_error reason;
     uint64_t parameters, tensor_bytes;
-    struct pare_stats *stats; /* [n_tensors], NULL without --stats */
+    struct pare_size *sizes, blocks;       /* [plan.count] and their sum, if it runs */
+    uint64_t memory_bytes, download_bytes; /* with --memory, --download */
+    struct pare_stats *stats;              /* [n_tensors], NULL without --stats */
 };
 
 enum pare_status inspect_gather(struct pare_cli *cli, struct inspect_report *report,
@@ -49,20 +51,18 @@ struct inspect_share {
 size_t inspect_types(const struct inspect_report *report,
                      struct inspect_share shares[INSPECT_MOST_TYPES]);
 
-/* A sparse matrix of a model that runs: what holds it, and its weights that are not kept.
- */
-struct inspect_sparse {
+/* A matrix of a model that runs, as a whole. */
+struct inspect_matrix {
     const char *name;
     char form[PARE_FORM_SIZE];
-    size_t N, K;
-    uint64_t bytes, zeros;
+    int is_sparse;
+    uint64_t shape[2];
+    struct pare_size size;
 };
-/* The first from slot *at on whose values match the options' glob, and *at behind it; 0:
- * there is none. */
-int inspect_next_sparse(const struct inspect_report *report, size_t *at,
-                        struct inspect_sparse *out);
-double inspect_sparse_bits(const struct inspect_sparse *sparse); /* a weight */
-double inspect_sparsity(const struct inspect_sparse *sparse);    /* share of zeros */
+/* The first from slot *at on that matches the options' glob, and *at behind it. 0: there
+ * is none. */
+int inspect_next_matrix(const struct inspect_report *report, size_t *at,
+                        struct inspect_matrix *out);
 
 /* At most `size` - 1 bytes of a text that anyone may have written, fit for a terminal and
  * for JSON: what is no printable UTF-8 becomes "?", what is too long ends in "...". */

@@ -226,35 +226,51 @@ static cJSON *tensors_json(const struct inspect_report *r)
     return list;
 }
 
-static cJSON *sparse_json(const struct inspect_sparse *sparse)
+static cJSON *matrix_json(const struct inspect_matrix *matrix)
 {
-    const uint64_t shape[] = {sparse->N, sparse->K};
     cJSON *object = cJSON_CreateObject();
-    if (put(object, "name", cJSON_CreateString(sparse->name)) &&
-        put(object, "form", cJSON_CreateString(sparse->form)) &&
-        put(object, "shape", shape_json(2, shape)) &&
-        put(object, "bytes", cJSON_CreateNumber((double)sparse->bytes)) &&
-        put(object, "bits_per_weight", cJSON_CreateNumber(inspect_sparse_bits(sparse))) &&
-        put(object, "sparsity", cJSON_CreateNumber(inspect_sparsity(sparse))))
+    if (put(object, "name", cJSON_CreateString(matrix->name)) &&
+        put(object, "form", cJSON_CreateString(matrix->form)) &&
+        put(object, "shape", shape_json(2, matrix->shape)) &&
+        put(object, "bytes", cJSON_CreateNumber((double)matrix->size.bytes)) &&
+        put(object, "bits_per_weight",
+            cJSON_CreateNumber(pare_size_bits(&matrix->size))) &&
+        put(object, "sparsity", cJSON_CreateNumber(pare_size_sparsity(&matrix->size))))
         return object;
     cJSON_Delete(object);
     return NULL;
 }
 
-/* Of the matrices that are; the list is empty when none is. */
-static cJSON *all_sparse_json(const struct inspect_report *r)
+static cJSON *matrices_json(const struct inspect_report *r)
 {
-    struct inspect_sparse sparse;
+    struct inspect_matrix matrix;
     cJSON *list = cJSON_CreateArray();
-    for (size_t at = 0; list && inspect_next_sparse(r, &at, &sparse);) {
-        cJSON *matrix = sparse_json(&sparse);
-        if (!matrix || !cJSON_AddItemToArray(list, matrix)) {
-            cJSON_Delete(matrix);
+    for (size_t at = 0; list && inspect_next_matrix(r, &at, &matrix);) {
+        cJSON *item = matrix_json(&matrix);
+        if (!item || !cJSON_AddItemToArray(list, item)) {
+            cJSON_Delete(item);
             cJSON_Delete(list);
             list = NULL;
         }
     }
     return list;
+}
+
+/* What was not asked for is not there. */
+static int put_sizes(const struct inspect_report *r, cJSON *json)
+{
+    int made = 1;
+    if (r->o->download)
+        made = put(json, "download_bytes", cJSON_CreateNumber((double)r->download_bytes));
+    if (r->o->memory)
+        made = made &&
+               put(json, "memory_bytes", cJSON_CreateNumber((double)r->memory_bytes));
+    if (r->runs)
+        made = made &&
+               put(json, "block_bits_per_weight",
+                   cJSON_CreateNumber(pare_size_bits(&r->blocks))) &&
+               put(json, "sparsity", cJSON_CreateNumber(pare_size_sparsity(&r->blocks)));
+    return made;
 }
 
 static int fill_json(const struct inspect_report *r, const struct pare_text *steps,
@@ -271,7 +287,7 @@ static int fill_json(const struct inspect_report *r, const struct pare_text *ste
         put(json, "parameters", cJSON_CreateNumber((double)r->parameters)) &&
         put(json, "tensor_bytes", cJSON_CreateNumber((double)r->tensor_bytes)) &&
         put(json, "bits_per_weight", cJSON_CreateNumber(inspect_bits_per_weight(r))) &&
-        put(json, "types", types_json(r));
+        put_sizes(r, json) && put(json, "types", types_json(r));
     if (r->runs)
         made = made && put(json, "model", model_json(r));
     else
@@ -281,7 +297,7 @@ static int fill_json(const struct inspect_report *r, const struct pare_text *ste
     return made && put(json, "metadata", meta_json(r)) &&
            put(json, "history", history_json(steps, count)) &&
            put(json, "tensors", tensors_json(r)) &&
-           put(json, "sparse", all_sparse_json(r));
+           put(json, "matrices", matrices_json(r));
 }
 
 enum pare_status inspect_print_json(const struct inspect_report *r,

@@ -5,6 +5,7 @@
 #include "datasets/text.h"
 #include "eval/measure.h"
 #include "eval/result.h"
+#include "eval/storage.h"
 #include "eval/table.h"
 #include "runtime/base/file.h"
 #include "runtime/base/parallel.h"
@@ -17,7 +18,8 @@ static const char default_settings[] = "1x32,1x64,1x128,8x64";
 
 struct options {
     const char *baseline, *data, *json, *latency;
-    int precision, no_latency, profile, batch, max_length, warmup, repeat, limit;
+    int precision, no_latency, download, profile, batch, max_length, warmup, repeat,
+        limit;
 };
 
 static enum pare_status add_data(cJSON *result, const char *path,
@@ -122,6 +124,19 @@ out:
     return status;
 }
 
+/* After measure_both: the processes that measure are not to inherit threads. */
+static enum pare_status measure_storage(struct pare_cli *cli,
+                                        const struct options *options, cJSON *result,
+                                        struct pare_error *err)
+{
+    cJSON *baseline = cJSON_GetObjectItemCaseSensitive(result, "baseline");
+    PARE_TRY(pare_measure_storage(cli->operands[0], options->download, &cli->progress,
+                                  result, err));
+    return baseline ? pare_measure_storage(options->baseline, options->download,
+                                           &cli->progress, baseline, err)
+                    : PARE_OK;
+}
+
 /* Before the long measuring: the result can be written, and over none of the inputs. */
 static enum pare_status check_output(const struct pare_cli *cli,
                                      const struct options *options,
@@ -212,6 +227,7 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
     PARE_TRY_OUT(check_output(cli, options, err));
     PARE_TRY_OUT(read_data(cli, options, &data, &measure, err));
     PARE_TRY_OUT(measure_both(cli, options, &measure, &model, err));
+    PARE_TRY_OUT(measure_storage(cli, options, model.json, err));
     warn_unsteady(cli, model.json);
     warn_unsteady(cli, cJSON_GetObjectItemCaseSensitive(model.json, "baseline"));
     if (count_timed(model.json) < measure.n_settings)
@@ -245,6 +261,8 @@ int main(int argc, char **argv)
                         "model can take"),
         PRECISION_OPTION(&o.precision, PRECISION_HELP "; a baseline is always in fp32"),
         PARE_CLI_FLAG(0, "no-latency", &o.no_latency, "do not time anything"),
+        PARE_CLI_FLAG(0, "download", &o.download,
+                      "also the size inside gzip, which takes as long as gzip does"),
         PARE_CLI_FLAG(0, "profile", &o.profile,
                       "say how much of the time each operation takes"),
         PARE_CLI_INT(0, "repeat", "N", &o.repeat, 1, 100000,

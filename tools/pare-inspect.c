@@ -78,6 +78,21 @@ static void print_model(const struct inspect_report *r)
     putchar('\n');
 }
 
+/* What the matrices in the blocks take, and what was asked for of sizes. */
+static void print_sizes(const struct inspect_report *r)
+{
+    char bytes[24];
+    if (r->runs)
+        printf("in blocks   %s of matrices, %.2f bits a weight, %.2f %% zeros\n",
+               pare_cli_bytes(r->blocks.bytes, bytes), pare_size_bits(&r->blocks),
+               100 * pare_size_sparsity(&r->blocks));
+    if (r->o->memory)
+        printf("memory      %s of weights, running here\n",
+               pare_cli_bytes(r->memory_bytes, bytes));
+    if (r->o->download)
+        printf("download    %s\n", pare_cli_bytes(r->download_bytes, bytes));
+}
+
 static void print_head(const struct inspect_report *r)
 {
     const struct pare_ckpt *ckpt = r->ckpt;
@@ -103,6 +118,7 @@ static void print_head(const struct inspect_report *r)
     for (size_t i = 0; i < n; i++)
         printf("  %-*s  %zu tensors, %s\n", width, shares[i].type, shares[i].count,
                pare_cli_bytes(shares[i].bytes, bytes));
+    print_sizes(r);
 }
 
 static void print_meta(const struct inspect_report *r)
@@ -193,24 +209,31 @@ static void print_tensors(const struct inspect_report *r)
     }
 }
 
-/* What the sparse matrices are, each as a whole. */
-static void print_sparse(const struct inspect_report *r)
+static int is_shown(const struct inspect_report *r, const struct inspect_matrix *matrix)
 {
-    struct inspect_sparse sparse;
-    int width = 13;
-    for (size_t at = 0; inspect_next_sparse(r, &at, &sparse);)
-        if (strlen(sparse.name) > (size_t)width)
-            width = (int)strlen(sparse.name);
-    int any = 0;
-    for (size_t at = 0; inspect_next_sparse(r, &at, &sparse); any = 1) {
-        const uint64_t dims[] = {sparse.N, sparse.K};
+    return r->o->matrices || matrix->is_sparse;
+}
+
+/* Those that are sparse, or all when they were asked for. */
+static void print_matrices(const struct inspect_report *r)
+{
+    const char *heading = r->o->matrices ? "matrix" : "sparse matrix";
+    struct inspect_matrix matrix;
+    int width = (int)strlen(heading), any = 0;
+    for (size_t at = 0; inspect_next_matrix(r, &at, &matrix);)
+        if (is_shown(r, &matrix) && strlen(matrix.name) > (size_t)width)
+            width = (int)strlen(matrix.name);
+    for (size_t at = 0; inspect_next_matrix(r, &at, &matrix);) {
         char shape[64];
-        if (!any)
-            printf("\n%-*s %-14s %-18s %12s %8s %14s\n", width, "sparse matrix", "form",
-                   "shape", "bytes", "zeros", "bits a weight");
-        printf("%-*s %-14s %-18s %12" PRIu64 " %6.2f %% %14.3f\n", width, sparse.name,
-               sparse.form, pare_shape_text(2, dims, shape, sizeof shape), sparse.bytes,
-               100 * inspect_sparsity(&sparse), inspect_sparse_bits(&sparse));
+        if (!is_shown(r, &matrix))
+            continue;
+        if (!any++)
+            printf("\n%-*s %-14s %-18s %12s %8s %14s\n", width, heading, "form", "shape",
+                   "bytes", "zeros", "bits a weight");
+        printf("%-*s %-14s %-18s %12" PRIu64 " %6.2f %% %14.3f\n", width, matrix.name,
+               matrix.form, pare_shape_text(2, matrix.shape, shape, sizeof shape),
+               matrix.size.bytes, 100 * pare_size_sparsity(&matrix.size),
+               pare_size_bits(&matrix.size));
     }
 }
 
@@ -223,7 +246,7 @@ static enum pare_status print_table(const struct inspect_report *r,
         PARE_TRY(print_history(r, err));
     }
     print_tensors(r);
-    print_sparse(r);
+    print_matrices(r);
     return PARE_OK;
 }
 
@@ -247,6 +270,12 @@ int main(int argc, char **argv)
         PARE_CLI_FLAG('s', "stats", &o.stats,
                       "minimum, maximum, mean, zeros and non-finite elements of each "
                       "tensor"),
+        PARE_CLI_FLAG(0, "matrices", &o.matrices,
+                      "bits and zeros of each matrix, not only of those that are sparse"),
+        PARE_CLI_FLAG(0, "memory", &o.memory,
+                      "bytes of weights that running the model holds here"),
+        PARE_CLI_FLAG(0, "download", &o.download,
+                      "the size inside gzip, which takes as long as gzip does"),
         PARE_CLI_STRING('t', "tensors", "GLOB", &o.glob,
                         "only the tensors whose names match"),
         PARE_CLI_STRING(0, "config", "FILE", &o.config,

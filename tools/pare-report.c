@@ -152,12 +152,14 @@ static const char description[] =
     "accuracy, and a table.\n\n"
     "Each --require must hold for every RESULT, or the exit code is 7; the reports are "
     "written either way and show the verdicts. It is written QUANTITY[BxT] OPERATOR "
-    "NUMBER[UNIT]. The quantity is size, memory, load, rss, bits, accuracy, f1, mcc, "
-    "retention, agreement, kl, mcnemar, latency (the median), p90 or p99; the last three "
-    "take a setting as in latency[1x64] (batch x tokens), without one the first setting "
-    "counts. The operator is <=, >=, < or >. The unit x means times the baseline; others "
-    "are B, kB, MB, GB, KiB, MiB, GiB, us, ms, s and %. Without a unit: bytes, "
-    "milliseconds, shares of 0 to 1. What was not measured does not pass.";
+    "NUMBER[UNIT]. The quantity is size, download, memory, load, rss, bits, blockbits "
+    "and sparsity (of the matrices in the blocks), accuracy, f1, mcc, retention, "
+    "agreement, "
+    "kl, mcnemar, latency (the median), p90 or p99; the last three take a setting as in "
+    "latency[1x64] (batch x tokens), without one the first setting counts. The operator "
+    "is <=, >=, < or >. The unit x means times the baseline; others are B, kB, MB, GB, "
+    "KiB, MiB, GiB, us, ms, s and %. Without a unit: bytes, milliseconds, shares of 0 to "
+    "1. What was not measured does not pass.";
 
 static const struct pare_cli_example examples[] = {
     {"pare-report int8.json -o report.md --html report.html",

@@ -94,18 +94,6 @@ static unsigned use_of(const struct pare_weight_source *source, int layer)
     return (source->live ? PARE_LINEAR_LIVE : 0) | (bf16 ? PARE_LINEAR_BF16 : 0);
 }
 
-static void count_part(struct pare_model *model, const struct pare_weight *weight,
-                       int packed)
-{
-    const struct pare_sparse *sparse = &weight->sparse;
-    if (!packed)
-        model->memory_bytes +=
-            pare_weight_bytes(weight) + pare_sparse_index_bytes(sparse, weight->N);
-    if (sparse->rows)
-        model->gaps += (uint64_t)weight->N * weight->K -
-                       pare_sparse_count(sparse, weight->N, weight->K);
-}
-
 static enum pare_status bind_linear(const struct binder *b, int layer,
                                     const char *const *stems, int n_parts,
                                     struct pare_linear *linear)
@@ -122,7 +110,10 @@ static enum pare_status bind_linear(const struct binder *b, int layer,
     PARE_TRY(pare_linear_init(linear, weights, n_parts, bias, use_of(b->source, layer),
                               b->arena, b->err));
     for (int i = 0; i < n_parts; i++)
-        count_part(b->model, &weights[i], linear->parts[i].packed != NULL);
+        if (!linear->parts[i].packed)
+            b->model->memory_bytes +=
+                pare_weight_bytes(&weights[i]) +
+                pare_sparse_index_bytes(&weights[i].sparse, weights[i].N);
     b->model->memory_bytes += linear->packed_bytes;
     return PARE_OK;
 }

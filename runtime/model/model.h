@@ -41,7 +41,6 @@ struct pare_model {
     struct pare_ckpt *ckpt;           /* the open container, or NULL */
     enum pare_precision precision;    /* that it was opened with */
     uint64_t memory_bytes; /* of weights, as held: packed copies + used in place */
-    uint64_t gaps;         /* weights that sparse matrices do not keep */
     struct pare_arena arena;
     struct pare_arena
         stored; /* of the open container: where sparse weights' values lie */

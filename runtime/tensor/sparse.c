@@ -232,16 +232,6 @@ enum pare_status pare_sparse_index(const struct pare_sparse *sparse, size_t N, s
     return PARE_OK;
 }
 
-uint64_t pare_sparse_count(const struct pare_sparse *sparse, size_t N, size_t K)
-{
-    const uint64_t strips = N / sparse->rows;
-    if (sparse->m)
-        return strips * (K / sparse->m * sparse->n);
-    return (uint64_t)count_bits(sparse->kept,
-                                strips * pare_sparse_kept_bytes(sparse, K)) *
-           sparse->rows * sparse->columns;
-}
-
 uint64_t pare_sparse_stored_bytes(const struct pare_sparse *sparse, size_t N,
                                   int value_bits)
 {

@@ -74,9 +74,6 @@ enum pare_status pare_sparse_index(const struct pare_sparse *sparse, size_t N, s
                                    int value_bits, uint64_t *start,
                                    struct pare_error *err) PARE_CHECKED;
 
-/* Weights of W[N, K] that are kept. */
-uint64_t pare_sparse_count(const struct pare_sparse *sparse, size_t N, size_t K);
-
 /* Bytes of values in a container: all that `start` counts, but never none, since a tensor
  * has elements; one value of 0 stands for none. */
 uint64_t pare_sparse_stored_bytes(const struct pare_sparse *sparse, size_t N,

@@ -26,7 +26,8 @@ check 0 - cmp one.same two.same
 check 0 - cmp one.same three.same
 for key in pare_result version size_bytes memory_bytes bits_per_weight load_ms \
     peak_rss_bytes parameters accuracy accuracy_low accuracy_high f1 mcc confusion \
-    label_names agreement kl mcnemar_p baseline sha256 rows cpu tier; do
+    label_names agreement kl mcnemar_p baseline sha256 rows cpu tier matrices \
+    block_bits_per_weight sparsity; do
     check 0 "\"$key\":" cat one.json
 done
 check 0 '"rows":	6' cat one.json
@@ -36,6 +37,25 @@ check 0 "" pare-eval -q tiny.gguf --baseline tiny.gguf --data data.tsv --no-late
 check 0 '"agreement":	1,' cat self.json
 check 0 '"kl":	0,' cat self.json
 check 0 '"mcnemar_p":	1,' cat self.json
+
+# What is sent of a container is what gzip makes of it, and of what gzip has made itself.
+! grep -q download_bytes one.json || fail "a download nobody asked for"
+check 0 "" pare-quantize -q tiny.gguf --scheme int8 -o int8.gguf.gz
+check 0 "" pare-eval -q int8.gguf --baseline int8.gguf.gz --no-latency --download --json gz.json
+for key in download_bytes size_bytes; do
+    awk -F'[:,]' -v key="\"$key\"" 'index($1, key) { print $2 + 0 }' gz.json >$key
+done
+bytes=$(wc -c <int8.gguf.gz)
+printf '%s\n%s\n' "$bytes" "$bytes" >expected
+check 0 - cmp download_bytes expected
+printf '%s\n%s\n' "$(wc -c <int8.gguf)" "$bytes" >expected
+check 0 - cmp size_bytes expected
+check 0 "download" pare-eval int8.gguf --no-latency --download
+
+# Bits and zeros of every matrix, and of those in the blocks together.
+[ "$(grep -c '"form":	"I8"' one.json)" = 9 ] || fail "nine matrices of bytes"
+check 0 "  in blocks                   8.929" pare-eval int8.gguf --no-latency
+check 0 "zeros in blocks              0.00 %" pare-eval tiny.gguf --no-latency
 
 # Latency: settings that nobody asked for are left out, others are refused.
 check 0 "p50 1x24" pare-eval tiny.gguf --latency 1x24,2x8 --repeat 3

@@ -15,6 +15,23 @@ golden inspect-json pare-inspect m.gguf --json --stats --tensors 'cls.*' --progr
 check 0 - pare-quantize -q m.gguf -s int8 -o q.gguf
 golden inspect-int8 pare-inspect q.gguf -t 'blk.0.ffn_*' -s --progress none
 check 0 "bits_per_weight" pare-inspect q.gguf --json
+golden inspect-matrices pare-inspect q.gguf -t 'blk.0.*weight' --matrices
+
+# In memory, and inside gzip: what pare-eval says of both, and what the file has.
+check 0 - pare-quantize -q m.gguf -s int8 -o q.gguf.gz
+pare-eval -q q.gguf --no-latency --download --json eval.json || fail "pare-eval"
+pare-inspect q.gguf --memory --download --json >sizes.json 2>/dev/null
+for key in memory_bytes download_bytes; do
+    [ "$(grep "^	\"$key\"" sizes.json)" = "$(grep "^	\"$key\"" eval.json)" ] ||
+        fail "pare-inspect and pare-eval differ in $key"
+done
+check 0 "download    $(awk '{ printf "%.1f", $1 / 1000 }' <<END
+$(wc -c <q.gguf.gz)
+END
+) kB" pare-inspect q.gguf.gz --download
+check 0 "of weights, running here" pare-inspect q.gguf.gz --memory
+check 3 "this is a safetensors checkpoint" pare-inspect model --memory
+check 0 "download " pare-inspect "$data/torch_views.pt" --download
 
 # JSON that a strict reader takes, whatever the file says.
 if command -v python3 >/dev/null; then

@@ -41,6 +41,17 @@ check 5 "none.jsonl" pare-report int8.json --training none.jsonl
 check 2 "run.jsonl" pare-report int8.json --training run.jsonl -o run.jsonl
 check 0 '"update":3' cat run.jsonl
 
+# What is sent, and what is zero.
+sed 's/"load_ms"/"block_bits_per_weight":3.13,"sparsity":0.5,"download_bytes":900000,&/
+    s/"accuracy":0.9,/"download_bytes":9000000,&/' int8.json >small.json
+check 0 "pass  int8: required download<=0.1x, found 0.100x (900 kB of 9.00 MB)" \
+    pare-report small.json -o r.md --require 'download<=0.1x' --require 'sparsity>=50%' \
+    --require 'blockbits<=3.2'
+check 7 "download<=0.1x, found not measured" pare-report q4.json -o r.md \
+    --require 'download<=0.1x'
+check 3 '"sparsity": ' sh -c 'sed "s/\"sparsity\":0.5/\"sparsity\":1.5/" small.json >bad.json
+    pare-report bad.json'
+
 # Exit codes of requirements.
 check 0 "pass  int8: required size<=0.5x, found 0.278x (2.50 MB of 9.00 MB)" \
     pare-report int8.json -o r.md --require 'size<=0.5x' --require 'accuracy>=0.9x'

@@ -385,6 +385,36 @@ Test(report, missing_keys_are_not_measured_and_never_guessed)
     pare_report_free(report);
 }
 
+/* With and without what only some results have. */
+Test(report, download_and_zeros_are_columns_when_a_result_has_them)
+{
+    const char *const texts[] = {
+        "{\"pare_result\":1,\"model\":{\"name\":\"a\"},\"size_bytes\":500,"
+        "\"download_bytes\":100,\"bits_per_weight\":5,\"block_bits_per_weight\":3.125,"
+        "\"sparsity\":0.5,\"baseline\":{\"model\":{\"name\":\"b\"},"
+        "\"size_bytes\":2000,\"download_bytes\":1000,\"sparsity\":0}}",
+        "{\"pare_result\":1,\"model\":{\"name\":\"c\"},\"size_bytes\":600,"
+        "\"sparsity\":0}"};
+    for (size_t first = 0; first < 2; first++) {
+        struct pare_report *report =
+            report_of(texts + first, 2 - first, "download<=0.1x");
+        char *markdown = markdown_of(report, "T"), *html = html_of(report, "T");
+        check_html(html);
+        check_markdown_tables(markdown);
+        cr_expect_eq(markup_count(markdown, " Download |"), first ? 0 : 1);
+        cr_expect_eq(markup_count(markdown, " Zeros |"), first ? 0 : 1);
+        cr_expect_eq(pare_report_tally(report).unmet, 1);
+        if (!first) {
+            cr_expect(strstr(markdown, "100 B (0.10×)"));
+            cr_expect(strstr(markdown, "5.00 (3.12 in blocks)"));
+            cr_expect(strstr(markdown, "10.0 % of the download"));
+        }
+        release(markdown);
+        release(html);
+        pare_report_free(report);
+    }
+}
+
 Test(report, hostile_names_stay_text)
 {
     /* Tries everything, as the inside of a JSON string. */
