@@ -194,3 +194,81 @@ Test(sparse, values_go_to_their_places_on_every_tier)
         guarded_free(out);
     }
 }
+
+/* --- Random bytes ------------------------------------------------------------------- */
+
+/* A pattern of a matrix [N, 8 to 520]; in a third of the cases it may be none. */
+static struct pare_sparse draw_pattern(uint64_t *seed, size_t *N, size_t *K)
+{
+    struct pare_sparse p = {.rows = 1, .columns = 1};
+    *N = 1 + case_random(seed) % 4;
+    *K = 8 * (1 + case_random(seed) % 65);
+    switch (case_random(seed) % 3) {
+    case 0:
+        p.rows = (size_t)1 << case_random(seed) % 6;
+        p.columns = (size_t)1 << case_random(seed) % 6;
+        *N *= p.rows;
+        break;
+    case 1:
+        p.m = (size_t)2 << case_random(seed) % 3;
+        p.n = 1 + case_random(seed) % p.m;
+        break;
+    default:
+        p.rows = case_random(seed) % 3;
+        p.columns = case_random(seed) % 3;
+        p.n = case_random(seed) % 34;
+        p.m = case_random(seed) % 34;
+    }
+    return p;
+}
+
+/* Rows whose places and values, and nothing behind them, may be read. */
+static void read_all(struct pare_sparse *p, size_t N, size_t K, int bits, uint64_t *seed)
+{
+    const uint64_t bytes = p->start[N / p->rows];
+    struct guarded values = case_bytes(seed, bytes);
+    struct guarded row = guarded_new(2 * K);
+    uint32_t sets[256];
+    if (p->m)
+        pare_sparse_list_sets(p->n, p->m, sets);
+    p->sets = p->m ? sets : NULL;
+    for (size_t n = 0; n < N; n++) {
+        const size_t k = 32 * (case_random(seed) % (K / 32 + 1));
+        unsigned char *out = row.data;
+        if (bits == 16)
+            pare_sparse_row_f16(p, values.data, n, K, k, K - k,
+                                (uint16_t *)(void *)(out + 2 * k));
+        else
+            pare_sparse_row_u8(p, values.data, bits, n, K, k, K - k, 3, out + K + k);
+    }
+    guarded_free(values);
+    guarded_free(row);
+}
+
+Test(sparse, whatever_is_taken_can_be_read)
+{
+    uint64_t seed = 77;
+    size_t refused = 0, taken = 0;
+    for (int i = 0; i < 6000; i++) {
+        static const int widths[] = {2, 3, 4, 5, 6, 7, 8, 16};
+        const int bits = widths[case_random(&seed) % 8];
+        size_t N, K;
+        uint64_t start[129];
+        struct pare_sparse p = draw_pattern(&seed, &N, &K);
+        if (pare_sparse_check(&p, N, K, NULL) != PARE_OK) {
+            refused++;
+            continue;
+        }
+        struct guarded kept =
+            case_bytes(&seed, N / p.rows * pare_sparse_kept_bytes(&p, K));
+        p.kept = kept.data;
+        p.start = start;
+        if (pare_sparse_index(&p, N, K, bits, start, NULL) == PARE_OK) {
+            taken++;
+            read_all(&p, N, K, bits, &seed);
+        }
+        guarded_free(kept);
+    }
+    cr_assert(refused > 500);
+    cr_assert(taken > 500, "%zu", taken);
+}

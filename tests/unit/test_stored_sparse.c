@@ -194,6 +194,7 @@ Test(stored_sparse, a_model_knows_what_it_holds)
     cr_assert_eq(dense->memory_bytes - sparse->memory_bytes, ROWS * 48 * 4 - now);
     pare_model_free(dense);
     pare_model_free(sparse);
+    sparse_parts_free(&parts);
     end();
 }
 
