@@ -26,6 +26,8 @@ static void fill_scalar(struct pare_kernels *table)
     table->gemm_u8s8 = pare_gemm_u8s8_scalar;
     table->gemm_bf16 = pare_gemm_bf16_scalar;
     table->gemm_grouped = pare_gemm_grouped_scalar;
+    table->gemm_quads = pare_gemm_quads_scalar;
+    table->gemm_masked = pare_gemm_masked_scalar;
     table->pack = pare_pack_scalar;
     table->pack_copy = pare_pack_copy_scalar;
     table->expand_u8 = pare_expand_u8_scalar;
@@ -48,6 +50,8 @@ static void fill_avx2(struct pare_kernels *table)
     table->gemm_u8s8 = pare_gemm_u8s8_avx2;
     table->gemm_bf16 = pare_gemm_bf16_avx2;
     table->gemm_grouped = pare_gemm_grouped_avx2;
+    table->gemm_quads = pare_gemm_quads_avx2;
+    table->gemm_masked = pare_gemm_masked_avx2;
     table->pack = pare_pack_avx2;
     table->pack_copy = pare_pack_copy_avx2;
     table->expand_u8 = pare_expand_u8_avx2;
@@ -67,11 +71,13 @@ static void fill_avx512(struct pare_kernels *table)
     int vnni = __builtin_cpu_supports("avx512vnni");
     table->gemm_u8s8 = vnni ? pare_gemm_u8s8_avx512vnni : pare_gemm_u8s8_avx2;
     table->gemm_grouped = vnni ? pare_gemm_grouped_avx512vnni : pare_gemm_grouped_avx2;
+    table->gemm_quads = vnni ? pare_gemm_quads_avx512vnni : pare_gemm_quads_avx2;
+    int vbmi2 = vnni && __builtin_cpu_supports("avx512vbmi2");
+    table->gemm_masked = vbmi2 ? pare_gemm_masked_avx512vbmi2 : pare_gemm_masked_avx2;
     table->gemm_bf16 = pare_gemm_bf16_avx2;
     table->pack = pare_pack_avx512;
     table->pack_copy = pare_pack_copy_avx512;
-    table->expand_u8 = __builtin_cpu_supports("avx512vbmi2") ? pare_expand_u8_avx512vbmi2
-                                                             : pare_expand_u8_avx2;
+    table->expand_u8 = vbmi2 ? pare_expand_u8_avx512vbmi2 : pare_expand_u8_avx2;
 }
 
 #ifndef ARCH_REQ_XCOMP_PERM /* headers before Linux 5.16 */
@@ -117,6 +123,8 @@ static void fill_neon(struct pare_kernels *table)
     table->gemm_u8s8 = pare_gemm_u8s8_neon;
     table->gemm_bf16 = pare_gemm_bf16_neon;
     table->gemm_grouped = pare_gemm_grouped_neon;
+    table->gemm_quads = pare_gemm_quads_neon;
+    table->gemm_masked = pare_gemm_masked_neon;
     table->pack = pare_pack_neon;
     table->pack_copy = pare_pack_copy_scalar;
     table->expand_u8 = pare_expand_u8_neon;
@@ -132,6 +140,7 @@ static void fill_neondot(struct pare_kernels *table)
     fill_neon(table);
     table->gemm_u8s8 = pare_gemm_u8s8_neondot;
     table->gemm_grouped = pare_gemm_grouped_neondot;
+    table->gemm_quads = pare_gemm_quads_neondot;
 }
 
 #ifndef HWCAP2_I8MM /* headers before Linux 5.10 */
@@ -148,6 +157,7 @@ static void fill_neoni8mm(struct pare_kernels *table)
     fill_neon(table);
     table->gemm_u8s8 = pare_gemm_u8s8_neoni8mm;
     table->gemm_grouped = pare_gemm_grouped_neoni8mm;
+    table->gemm_quads = pare_gemm_quads_neondot;
 }
 #endif
 

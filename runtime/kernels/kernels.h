@@ -21,6 +21,8 @@
 
 #include "runtime/base/error.h"
 #include "runtime/kernels/grouped.h"
+#include "runtime/kernels/masked.h"
+#include "runtime/kernels/quads.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -137,6 +139,8 @@ struct pare_kernels {
     struct pare_gemm_u8s8 gemm_u8s8;
     struct pare_gemm_bf16 gemm_bf16;
     struct pare_gemm_grouped gemm_grouped;
+    struct pare_gemm_quads gemm_quads;
+    struct pare_gemm_masked gemm_masked;
     /* Transposes n 32-bit words (floats, or groups of four bytes) of each of `rows` rows,
      * which start `stride` bytes apart: out[k * width + i] = word k of row i. Columns
      * between `rows` and `width` are not touched. */

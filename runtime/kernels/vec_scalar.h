@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "runtime/base/rng.h"
+#include "runtime/kernels/half.h"
 #include "runtime/kernels/kernels.h"
 
 #define LANES PARE_LANES
@@ -341,27 +342,6 @@ static inline void vi_random_u16(vi out[2], uint64_t start)
         for (int part = 0; part < 4; part++)
             out[i / LANES].v[i % LANES + part] = (int32_t)(word >> (16 * part) & 0xffff);
     }
-}
-
-/* One IEEE half to float; the arithmetic is exact. */
-static inline float half_to_float(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, body = h & 0x7fff;
-    uint32_t bits;
-    if (body >= 0x7c00) { /* infinity; a NaN becomes a quiet one */
-        bits = 0x7f800000 | (body & 0x3ff) << 13;
-        if (body > 0x7c00)
-            bits |= 0x400000;
-    } else if (body >= 0x400) {
-        bits = (body << 13) + ((uint32_t)112 << 23);
-    } else { /* zero or subnormal: body * 2^-24 */
-        float value = (float)body * 0x1p-24f;
-        memcpy(&bits, &value, sizeof bits);
-    }
-    bits |= sign;
-    float out;
-    memcpy(&out, &bits, sizeof out);
-    return out;
 }
 
 static inline vf vf_load_f16(const void *p)
