@@ -111,6 +111,7 @@ static void fill_amx(struct pare_kernels *table)
 {
     fill_avx512(table);
     table->gemm_u8s8 = pare_gemm_u8s8_amx;
+    table->gemm_quads.most = 16; /* a tile instruction is 16 of those */
     table->gemm_bf16 = pare_gemm_bf16_amx;
 }
 #endif

@@ -71,6 +71,7 @@ size_t pare_masked_pack(const struct pare_grouped *shape, void *out, const uint8
 struct pare_gemm_masked {
     const char *name;
     int mr;
+    int pays; /* whether it is quicker than the dense kernel, with half of the weights */
     /* As in pare_gemm_grouped, for m rows of at most mr. */
     void (*pack_a)(const struct pare_grouped *shape, void *out, uint8_t *rows,
                    const float *scale, const int32_t *zero, int m);

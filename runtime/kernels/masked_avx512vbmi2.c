@@ -225,6 +225,7 @@ static void masked_4x16_avx512vbmi2_sums(const struct pare_grouped *shape, const
 const struct pare_gemm_masked pare_gemm_masked_avx512vbmi2 = {
     .name = "masked_4x16_avx512vbmi2",
     .mr = MR,
+    .pays = 1,
     .pack_a = pack_a_avx512vbmi2,
     .run = masked_4x16_avx512vbmi2,
     .run_sums = masked_4x16_avx512vbmi2_sums};

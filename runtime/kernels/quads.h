@@ -35,6 +35,9 @@ static inline size_t pare_quads_width(size_t m)
 struct pare_gemm_quads {
     const char *name;
     int mr;
+    /* Rows of a product up to which it is quicker than expanding the weights for the
+     * dense kernel; 0: however many. */
+    size_t most;
     int a_bytes; /* of one packed activation */
     /* As in pare_gemm_u8s8: what is multiplied is a - a_offset. */
     int32_t a_offset;

@@ -137,11 +137,13 @@ static enum pare_status pack_part(struct pare_linear *linear,
                                   struct pare_error *err)
 {
     const struct pare_weight *weight = &part->weight;
-    if (weight->groups.bits)
-        return weight->sparse.rows ? PARE_OK
-                                   : pare_linear_pack_grouped(linear, part, arena, err);
+    if (weight->type == PARE_I8 && !weight->groups.bits)
+        PARE_TRY(pack_i8(linear, part, arena, err));
+    if (weight->type == PARE_I8 && weight->sparse.rows)
+        return pare_linear_pack_sparse(linear, part, arena, err);
     if (weight->type == PARE_I8)
-        return pack_i8(linear, part, arena, err);
+        return weight->groups.bits ? pare_linear_pack_grouped(linear, part, arena, err)
+                                   : PARE_OK;
     if (linear->precision == PARE_PRECISION_BF16)
         return pare_linear_pack_bf16(linear, part, arena, err);
     struct packing packing = {linear->kernels, part};
@@ -310,21 +312,30 @@ static enum pare_status prepare_inputs(struct pare_linear_run *run,
 typedef enum pare_status run_fn(struct pare_linear_run *run, struct pare_arena *scratch,
                                 struct pare_error *err);
 
-static run_fn *run_of(const struct pare_linear *linear, const struct pare_weight *weight)
+static run_fn *run_of(const struct pare_linear_run *run,
+                      const struct pare_linear_part *part)
 {
+    const struct pare_weight *weight = &part->weight;
+    const size_t most = run->kernels->gemm_quads.most;
+    if (part->quads.start && (!most || run->M <= most))
+        return pare_linear_run_quads;
+    if (part->masked && run->M <= (size_t)run->kernels->gemm_masked.mr)
+        return pare_linear_run_masked;
     if (weight->groups.bits)
         return pare_linear_run_grouped;
     if (weight->type == PARE_I8)
         return pare_linear_run_i8;
-    return linear->precision == PARE_PRECISION_BF16 ? pare_linear_run_bf16
-                                                    : pare_linear_run_f32;
+    return run->linear->precision == PARE_PRECISION_BF16 ? pare_linear_run_bf16
+                                                         : pare_linear_run_f32;
 }
 
 /* Whether one run can take both: it prepares the inputs once. */
-static int run_together(const struct pare_linear *linear, const struct pare_weight *a,
-                        const struct pare_weight *b)
+static int run_together(const struct pare_linear_run *run,
+                        const struct pare_linear_part *a,
+                        const struct pare_linear_part *b)
 {
-    return run_of(linear, a) == run_of(linear, b) && a->groups.size == b->groups.size;
+    return run_of(run, a) == run_of(run, b) &&
+           a->weight.groups.size == b->weight.groups.size;
 }
 
 /* `run` has everything but its parts: those are [first, first + count). */
@@ -338,8 +349,7 @@ static enum pare_status run_parts(const struct pare_linear_run *run, int first, 
     for (int i = 0; status == PARE_OK && run->M && i < count; i++) {
         struct pare_linear_run some = *run;
         for (int j = i; j < count; j++) {
-            if (done[j] || !parts[j].weight.N ||
-                !run_together(run->linear, &parts[i].weight, &parts[j].weight))
+            if (done[j] || !parts[j].weight.N || !run_together(run, &parts[i], &parts[j]))
                 continue;
             done[j] = 1;
             some.parts[some.n_parts++] = &parts[j];
@@ -350,7 +360,7 @@ static enum pare_status run_parts(const struct pare_linear_run *run, int first, 
                               : run->linear->input_scale && is_float(&parts[i].weight))
             status = prepare_inputs(&some, scratch, err);
         if (status == PARE_OK)
-            status = run_of(run->linear, &parts[i].weight)(&some, scratch, err);
+            status = run_of(run, &parts[i])(&some, scratch, err);
         pare_arena_release(scratch, mark);
     }
     return status;

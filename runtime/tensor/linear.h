@@ -17,7 +17,10 @@
  *                             float or rounded to bfloat16
  *   sparse (sparse.h)         kept as stored; a task expands the panels it needs, of F16
  *                             to floats, of I8 and codes to what the dense ones are
- *                             packed as
+ *                             packed as; but
+ *     I8, zeros in fours      packed for kernels that skip these (kernels/quads.h)
+ *     I8 and codes of 3 bits  packed for a kernel of few rows that reads no zeros
+ *     and more                (kernels/masked.h), as well; the bits are the same
  *   all but I8 and codes, in  rounded to bfloat16 and packed at load for the kernels that
  *   BF16                      round the inputs to it as well (gemm_bf16.h)
  *
@@ -86,6 +89,10 @@ struct pare_linear_part { /* private to linear.c: one packed or borrowed weight 
     void *packed;
     int32_t *weight_sum; /* pare_split_sum of each row */
     float *scale;        /* padded copy of weight.scale */
+    /* Of a sparse weight one of these, or none: it runs as it is stored. */
+    struct pare_quads quads; /* start NULL: not these */
+    unsigned char *masked;   /* panels of kernels/masked.h behind each other */
+    uint64_t *masked_start;  /* of each panel, and behind the last one */
 };
 
 /* The range that inputs are quantised to when it is given: codes are x inverse + zero. */
@@ -151,6 +158,10 @@ void pare_scale_inputs(const float *x, const float *by, size_t M, size_t K, floa
 /* out[M, K] = x[M, K] quantised to unsigned 8 bit by the row in groups of `group` inputs
  * (pare_kernels.quantize_u8) and decoded again: scale (q - zero). In parallel. */
 void pare_round_inputs(const float *x, size_t M, size_t K, size_t group, float *out);
+
+/* Whether M rows times this sparse weight are quicker than times the dense one of the
+ * same type, on the kernels in use. */
+int pare_linear_sparse_pays(const struct pare_weight *weight, size_t M);
 
 /* Row `n` of the weight as float (dequantised), K values: for solvers, tests, tied heads.
  */

@@ -18,8 +18,7 @@ static size_t row_stride(const struct pare_linear_run *run)
     return (run->linear->K + 3) / 4 * 4;
 }
 
-/* Row `row` of the inputs, in bytes. */
-static void quantize_row(const struct pare_linear_run *run, size_t row, uint8_t *q)
+void pare_linear_quantize_row(const struct pare_linear_run *run, size_t row, uint8_t *q)
 {
     const struct pare_linear *linear = run->linear;
     const struct pare_input_grid *grid = &linear->input_grid;
@@ -43,7 +42,7 @@ static void quantize_rows(void *context, size_t begin, size_t end)
     for (size_t row = begin; row < end; row++) {
         uint8_t *q = (uint8_t *)run->a + row * stride;
         memset(q + K, 0, stride - K);
-        quantize_row(run, row, q);
+        pare_linear_quantize_row(run, row, q);
         run->x_zero[row] -= run->kernels->gemm_u8s8.a_offset;
     }
 }
@@ -60,7 +59,7 @@ static void quantize_tiles(void *context, int worker, size_t begin, size_t end)
         size_t row = pare_cut_row(cut, tile), m = pare_cut_row(cut, tile + 1) - row;
         for (size_t i = 0; i < m; i++) {
             memset(rows + i * stride + K, 0, stride - K);
-            quantize_row(run, row + i, rows + i * stride);
+            pare_linear_quantize_row(run, row + i, rows + i * stride);
             run->x_zero[row + i] -= gemm->a_offset;
         }
         gemm->pack_a((unsigned char *)run->a + row * stride * (size_t)gemm->a_bytes, rows,
@@ -68,9 +67,9 @@ static void quantize_tiles(void *context, int worker, size_t begin, size_t end)
     }
 }
 
-/* Row `row` of the output, `n` columns from `column` of the part. */
-static void finish_row(const struct pare_linear_run *run, int part, const int32_t *acc,
-                       float *line, size_t row, size_t column, size_t n)
+void pare_linear_finish_i8(const struct pare_linear_run *run, int part,
+                           const int32_t *acc, float *line, size_t row, size_t column,
+                           size_t n)
 {
     const struct pare_linear_part *p = run->parts[part];
     float *out = run->Y + row * run->linear->N + p->row + column;
@@ -149,8 +148,8 @@ static void run_task(const struct pare_linear_run *run, unsigned char *own, size
                       pare_ahead_part(next, panels * panel_bytes, t * panels + p,
                                       tiles * panels, groups));
         for (size_t i = 0; row < end; row++, i++)
-            finish_row(run, part, acc + i * cut->group_columns, line, row, task.column,
-                       task.columns);
+            pare_linear_finish_i8(run, part, acc + i * cut->group_columns, line, row,
+                                  task.column, task.columns);
     }
 }
 

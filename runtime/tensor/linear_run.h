@@ -48,6 +48,39 @@ enum pare_status pare_linear_run_grouped(struct pare_linear_run *run,
                                          struct pare_arena *scratch,
                                          struct pare_error *err) PARE_CHECKED;
 
+/* Sparse weights, see linear_sparse.c. */
+enum pare_status pare_linear_run_quads(struct pare_linear_run *run,
+                                       struct pare_arena *scratch,
+                                       struct pare_error *err) PARE_CHECKED;
+enum pare_status pare_linear_run_masked(struct pare_linear_run *run,
+                                        struct pare_arena *scratch,
+                                        struct pare_error *err) PARE_CHECKED;
+
+/* What a part with a sparse weight is packed as, if anything. */
+enum pare_sparse_form { PARE_SPARSE_STORED, PARE_SPARSE_QUADS, PARE_SPARSE_MASKED };
+enum pare_sparse_form pare_sparse_form(const struct pare_weight *weight);
+enum pare_status pare_linear_pack_sparse(struct pare_linear *linear,
+                                         struct pare_linear_part *part,
+                                         struct pare_arena *arena,
+                                         struct pare_error *err) PARE_CHECKED;
+enum pare_status pare_linear_pack_quads(struct pare_linear *linear,
+                                        struct pare_linear_part *part,
+                                        struct pare_arena *arena,
+                                        struct pare_error *err) PARE_CHECKED;
+enum pare_status pare_linear_pack_masked(struct pare_linear *linear,
+                                         struct pare_linear_part *part,
+                                         struct pare_arena *arena,
+                                         struct pare_error *err) PARE_CHECKED;
+
+/* Row `row` of the inputs in unsigned bytes: q, x_scale and x_zero of the run. */
+void pare_linear_quantize_row(const struct pare_linear_run *run, size_t row, uint8_t *q);
+
+/* `acc`, exact sums of row `row` and `n` columns from `column` of part `part`, becomes
+ * output; `line` has room for n. */
+void pare_linear_finish_i8(const struct pare_linear_run *run, int part,
+                           const int32_t *acc, float *line, size_t row, size_t column,
+                           size_t n);
+
 /* n rows of K bytes behind each other, at most a panel's, to the panel [K / 4][nr][4] of
  * the integer kernels, zeros behind the last k and row. */
 void pare_linear_pack_i8_panel(const struct pare_kernels *kernels, const int8_t *rows,
