@@ -1,14 +1,10 @@
 /* bench_grouped [TIER [THREADS [MEGABYTES [M]]]]: linear layers with codes in groups
- * beside I8 and F32, in turns. Each pass goes through as many layers of a shape as hold
- * that many megabytes of I8 weights (default 24), so that none stays in a cache by
- * itself.
+ * beside I8 and F32, in turns; megabytes of I8 weights (default 24): see turns.h.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "runtime/base/rng.h"
-#include "runtime/tensor/linear.h"
-#include "tests/bench/bench.h"
+#include "tests/bench/turns.h"
 
 static const struct form {
     const char *name;
@@ -18,16 +14,6 @@ static const struct form {
              {"int4/128", 4, 128}, {"int2/32", 2, 32}, {"int2/128", 2, 128},
              {"int6/128", 6, 128}};
 #define FORMS (sizeof forms / sizeof *forms)
-#define MOST_LAYERS 64
-#define ROUNDS 15
-
-static void *memory(struct pare_arena *arena, size_t bytes)
-{
-    void *p;
-    struct pare_error err;
-    must(pare_arena_alloc(arena, &p, bytes, 1, &err), &err);
-    return p;
-}
 
 /* Random codes, small scales; of F32 small values. */
 static struct pare_weight make_weight(const struct form *form, size_t N, size_t K,
@@ -60,43 +46,13 @@ static struct pare_weight make_weight(const struct form *form, size_t N, size_t 
     return w;
 }
 
-struct stack {
-    struct pare_linear layers[MOST_LAYERS];
-    size_t count;
-    struct pare_arena arena;
-};
-
 static void make_stack(struct stack *s, const struct form *form, size_t N, size_t K,
                        size_t count)
 {
-    struct pare_error err;
     struct pare_arena data = {0};
     const struct pare_weight weight = make_weight(form, N, K, &data);
-    float *bias = memory(&s->arena, N * sizeof *bias);
-    for (size_t n = 0; n < N; n++)
-        bias[n] = 0.01f * (float)(n % 7);
-    s->count = count;
-    for (size_t i = 0; i < count; i++)
-        must(pare_linear_init(&s->layers[i], &weight, 1, bias, 0, &s->arena, &err), &err);
+    stack_layers(s, &weight, count);
     pare_arena_free(&data); /* all forms are packed */
-}
-
-static double run_stack(const struct stack *s, const float *x, size_t M, float *y,
-                        struct pare_arena *scratch)
-{
-    struct pare_error err;
-    const double begin = now();
-    for (size_t i = 0; i < s->count; i++)
-        must(pare_linear_forward(&s->layers[i], x, M, y, PARE_ACT_NONE, NULL, scratch,
-                                 &err),
-             &err);
-    return (now() - begin) / (double)s->count;
-}
-
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
 }
 
 static void bench_shape(size_t N, size_t K, size_t megabytes, size_t only)
@@ -105,8 +61,7 @@ static void bench_shape(size_t N, size_t K, size_t megabytes, size_t only)
     static struct stack stacks[FORMS];
     struct pare_arena arena = {0}, scratch = {0};
     struct pare_error err;
-    size_t count = (megabytes << 20) / (N * K) + 1;
-    count = count < MOST_LAYERS ? count : MOST_LAYERS;
+    const size_t count = layers_of(N, K, megabytes);
     must(pare_arena_reserve(&scratch, (size_t)64 << 20, &err), &err);
     for (size_t f = 0; f < FORMS; f++)
         make_stack(&stacks[f], &forms[f], N, K, count);
@@ -115,18 +70,14 @@ static void bench_shape(size_t N, size_t K, size_t megabytes, size_t only)
     for (size_t i = 0; i < 512 * K; i++)
         x[i] = pare_rng_normal(&rng);
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-        double times[FORMS][ROUNDS];
+        double times[FORMS];
         if (only && rows[r] != only)
             continue;
-        for (int round = 0; round < ROUNDS; round++)
-            for (size_t f = 0; f < FORMS; f++)
-                times[f][round] = run_stack(&stacks[f], x, rows[r], y, &scratch);
-        for (size_t f = 0; f < FORMS; f++)
-            qsort(times[f], ROUNDS, sizeof(double), compare);
+        time_stacks(stacks, FORMS, x, rows[r], y, &scratch, times);
         printf("%4zu x %4zu, M %3zu:", N, K, rows[r]);
         for (size_t f = 0; f < FORMS; f++)
-            printf("  %s %.1f us (%.2f)", forms[f].name, 1e6 * times[f][ROUNDS / 2],
-                   times[0][ROUNDS / 2] / times[f][ROUNDS / 2]);
+            printf("  %s %.1f us (%.2f)", forms[f].name, 1e6 * times[f],
+                   times[0] / times[f]);
         printf("\n");
         fflush(stdout);
     }
