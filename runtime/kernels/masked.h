@@ -43,7 +43,7 @@ static inline uint8_t pare_masked_zero(int width)
 /* Pairs of a chunk of so many quads of 4 bits that share a word. */
 static inline size_t pare_masked_shared(size_t quads)
 {
-    return quads / 8 * 2;
+    return quads * 3 / 16 * 2;
 }
 
 static inline size_t pare_masked_words(size_t quads, int width)

@@ -1,8 +1,9 @@
 /* Weights under bits for AVX-512 with VBMI2 and the dot-product instructions: VPEXPANDB
  * puts the bytes of a slot where its bits are, over the code that means 0.
  *
- * On a Zen 4 with one row of 4 bits a word takes about 3.5 cycles, little less than its
- * bytes take from memory. Prefetching only disturbs: a panel is one stream.
+ * On a Zen 4, in cycles: a word of one row of 4 bits takes about 3.5, of which a mask and
+ * an expansion are 2.6, and its bytes from memory about as many. A pair that shares a
+ * word needs fewer of the first and more of the second; three pairs of four do.
  */
 #if !defined(__AVX512VBMI2__) || !defined(__AVX512VNNI__)
 #error "this file needs -mavx512vbmi2 -mavx512vnni"
@@ -16,6 +17,7 @@
 #include "runtime/kernels/tile.h"
 
 #define MR 4
+#define AHEAD 16384 /* bytes of a panel, and of those behind it, that are asked for */
 #define COLUMNS PARE_MASKED_COLUMNS
 #define CHAINS                                                                           \
     2 /* sums of slots in turn, so that no addition waits for the one before             \
@@ -74,11 +76,13 @@ ALWAYS_INLINE const uint8_t *add_quads(const int m, size_t quads, const uint8_t 
                                        const uint8_t *at, struct sums *sum)
 {
     const __m512i fill = _mm512_set1_epi8((char)0x80);
-    const uint8_t *from = at + pare_masked_head(quads, 8);
+    const uint8_t *from = at + pare_masked_head(quads, 8), *ahead = at + AHEAD;
     for (size_t i = 0; i < quads; i += CHAINS) {
         UNROLL
         for (int c = 0; c < CHAINS; c++, at += 8, a += 4 * m) {
             const uint64_t word = word_at(at);
+            __builtin_prefetch(ahead, 0, 2);
+            ahead += 48;
             add_codes(m, _mm512_mask_expandloadu_epi8(fill, word, from), a, sum, 0, c);
             from += __builtin_popcountll(word);
         }
@@ -101,23 +105,29 @@ ALWAYS_INLINE const uint8_t *add_pairs(const int m, size_t quads, const uint8_t 
                                        const uint8_t *at, struct sums *sum)
 {
     const __m512i fill = _mm512_set1_epi8((char)0x88);
-    const uint8_t *from = at + pare_masked_head(quads, 4);
+    const uint8_t *from = at + pare_masked_head(quads, 4), *ahead = at + AHEAD;
     const uint8_t *pair = at + 8 * pare_masked_words(quads, 4);
     const uint8_t *second = a + 4 * (size_t)m * (quads / 2);
     const size_t shared = pare_masked_shared(quads);
+    UNROLL
     for (size_t i = 0; i < shared; i += CHAINS) {
         UNROLL
         for (int c = 0; c < CHAINS; c++, at += 8) {
             const uint64_t word = word_at(at);
+            __builtin_prefetch(ahead, 0, 2);
+            ahead += 64;
             const __m512i codes = _mm512_mask_expandloadu_epi8(fill, word, from);
             add_pair(m, codes, codes, a, second, *pair++, sum, c);
             from += __builtin_popcountll(word);
         }
     }
+    UNROLL
     for (size_t i = shared; i < quads / 2; i += CHAINS) {
         UNROLL
         for (int c = 0; c < CHAINS; c++, at += 16) {
             const uint64_t low = word_at(at), high = word_at(at + 8);
+            __builtin_prefetch(ahead, 0, 2);
+            ahead += 64;
             add_pair(m, _mm512_mask_expandloadu_epi8(fill, low, from),
                      _mm512_mask_expandloadu_epi8(fill, high, from), a, second, *pair++,
                      sum, c);
@@ -152,8 +162,12 @@ ALWAYS_INLINE void add_group(const int m, const int width,
         UNROLL
         for (int r = 0; r < m; r++)
             DOT_PAIRS(sum[r].low[0], four_of(pairs + 4 * r), minus);
-        *at = width == 4 ? add_pairs(m, count, a + quad * row, *at, sum)
-                         : add_quads(m, count, a + quad * row, *at, sum);
+        if (width == 8)
+            *at = add_quads(m, count, a + quad * row, *at, sum);
+        else if (count == PARE_CHUNK / 4) /* a constant, so that loops are unrolled */
+            *at = add_pairs(m, PARE_CHUNK / 4, a + quad * row, *at, sum);
+        else
+            *at = add_pairs(m, count, a + quad * row, *at, sum);
     }
     UNROLL
     for (int r = 0; r < m; r++) {

@@ -53,10 +53,13 @@ static void make_sparse(struct pare_weight *w, const struct form *form,
     unsigned char *values = memory(arena, w->N * K + 64), *out = values;
     uint64_t *start = memory(arena, (strips + 1) * sizeof *start);
     uint8_t *elements = memory(arena, rows * K);
+    const uint8_t zero = form->group ? 1 << (form->bits - 1) : 0; /* is not kept */
     struct pare_rng rng = {.seed = 5};
     for (size_t strip = 0; strip < strips; strip++) {
-        for (size_t i = 0; i < rows * K; i++)
+        for (size_t i = 0; i < rows * K; i++) {
             elements[i] = (uint8_t)(pare_rng_next(&rng) & ((1u << form->bits) - 1));
+            elements[i] |= elements[i] == zero;
+        }
         draw_bits(form, K, &rng, bits);
         out += pare_sparse_store_strip(sparse, K, bits, elements, form->bits,
                                        kept + strip * kept_bytes, out);

@@ -214,7 +214,7 @@ Test(masked, panels_are_small)
     const size_t bytes =
         pare_masked_pack(&narrow, packed, t.codes, t.stride, t.scale, 16);
     cr_expect_float_eq((double)kept / (16 * 1024), 0.5, 0.03);
-    cr_expect(8 * bytes <= 16 * 1024 * 36 / 10, "%g bits a weight",
+    cr_expect(8 * bytes <= 16 * 1024 * 365 / 100, "%g bits a weight",
               8.0 * (double)bytes / (16 * 1024));
     tile_free(&t);
     t = tile_new(&wide, 30, 1, 16, 4);
