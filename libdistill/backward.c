@@ -22,19 +22,19 @@ struct pass {
     enum pare_precision precision; /* of the linear layers at hand */
     struct pare_arena *scratch;
     struct pare_error *err;
-    size_t B, T, C, F;
+    size_t B, T, C, A, F;
     /* Gradients of activations, one set for all blocks. */
     float *dx;       /* [T, C]: of a block's output, at last of its input */
     float *dropped;  /* [T, C]: behind a dropout */
-    float *dcontext; /* [T, C] */
+    float *dcontext; /* [T, A] */
     float *dup;      /* [T, F] */
-    float *dqkv;     /* [T, 3C] */
+    float *dqkv;     /* [T, 3A] */
     /* For the last block, whose output matters at the first tokens only. */
     uint32_t *first_row; /* [B] */
     float *dfirst;       /* [B, C] */
-    float *dfeatures;    /* [B, C]: of what the classifier reads */
-    float *gathered;     /* [B, 4C + 2F + 4] rows that the forward computed for all */
-    float *dq;           /* [B, C] under acts->first_only */
+    float *dfeatures;    /* [B, max(C, A)]: of what the classifier reads */
+    float *gathered;     /* [B, A + 3C + 2F + 4] rows that the forward computed for all */
+    float *dq;           /* [B, A] under acts->first_only */
 };
 
 /* --- Memory ----------------------------------------------------------------------- */
@@ -48,8 +48,10 @@ static float *carve(float **next, size_t floats)
 
 static enum pare_status plan_memory(struct pass *p, struct pare_arena *arena)
 {
-    const size_t T = p->T, B = p->B, C = p->C, F = p->F;
-    size_t floats = T * (6 * C + F) + B * (7 * C + 2 * F + 5) + 16 * 16;
+    const size_t T = p->T, B = p->B, C = p->C, A = p->A, F = p->F;
+    const size_t wide = A > C ? A : C;
+    size_t floats =
+        T * (2 * C + 4 * A + F) + B * (4 * C + 2 * A + wide + 2 * F + 5) + 16 * 16;
     pare_arena_release(arena, (struct pare_arena_mark){0});
     if (!arena->spare || arena->reserved < floats * sizeof(float)) {
         pare_arena_free(arena);
@@ -60,13 +62,13 @@ static enum pare_status plan_memory(struct pass *p, struct pare_arena *arena)
     PARE_TRY(pare_arena_alloc(arena, &next, floats, sizeof(float), p->err));
     p->dx = carve(&next, T * C);
     p->dropped = carve(&next, T * C);
-    p->dcontext = carve(&next, T * C);
+    p->dcontext = carve(&next, T * A);
     p->dup = carve(&next, T * F);
-    p->dqkv = carve(&next, T * 3 * C);
+    p->dqkv = carve(&next, T * 3 * A);
     p->dfirst = carve(&next, B * C);
-    p->dfeatures = carve(&next, B * C);
-    p->gathered = carve(&next, B * (4 * C + 2 * F + 4));
-    p->dq = carve(&next, B * C);
+    p->dfeatures = carve(&next, B * wide);
+    p->gathered = carve(&next, B * (3 * C + A + 2 * F + 4));
+    p->dq = carve(&next, B * A);
     p->first_row = (uint32_t *)carve(&next, B);
     memcpy(p->first_row, p->batch->starts, B * sizeof *p->first_row);
     return PARE_OK;
@@ -179,7 +181,7 @@ static enum pare_status upper_half(const struct pass *p, uint32_t l, const struc
     norm(p, &at->attn_norm, r->attn_sum, r->attn_mean, r->attn_rstd, dy, M); /* da */
     const float *da =
         behind_dropout(p, PARE_DROPOUT_ATTN + site, config->dropout, dy, M, r->row);
-    return linear(p, &at->attn_out, M, C, C, r->context, da, dcontext, 0);
+    return linear(p, &at->attn_out, M, C, p->A, r->context, da, dcontext, 0);
 }
 
 static struct rows rows_of(const struct pare_block_acts *a, size_t count,
@@ -217,7 +219,7 @@ static struct rows first_rows(const struct pass *p, const struct pare_block_acts
         return rows_of(a, p->B, p->first_row);
     float *next = p->gathered;
     struct rows r = {.count = p->B, .row = p->first_row};
-    r.context = gather(p, a->context, p->C, &next);
+    r.context = gather(p, a->context, p->A, &next);
     r.attn_sum = gather(p, a->attn_sum, p->C, &next);
     r.attn_normed = gather(p, a->attn_normed, p->C, &next);
     r.out_sum = gather(p, a->out_sum, p->C, &next);
@@ -246,24 +248,26 @@ struct scatter {
     const struct pass *pass;
     float *to;
     const float *from;
+    size_t width;
 };
 
 static void scatter_sequences(void *context, size_t begin, size_t end)
 {
     const struct scatter *scatter = context;
     const uint32_t *starts = scatter->pass->batch->starts;
-    const size_t C = scatter->pass->C;
+    const size_t width = scatter->width;
     for (size_t s = begin; s < end; s++) {
-        float *to = scatter->to + starts[s] * C;
-        memcpy(to, scatter->from + s * C, C * sizeof *to);
-        memset(to + C, 0, (starts[s + 1] - starts[s] - 1) * C * sizeof *to);
+        float *to = scatter->to + starts[s] * width;
+        memcpy(to, scatter->from + s * width, width * sizeof *to);
+        memset(to + width, 0, (starts[s + 1] - starts[s] - 1) * width * sizeof *to);
     }
 }
 
-/* Rows of first tokens from[B, C] to their places in to[T, C]; all others are zero. */
-static void scatter(const struct pass *p, float *to, const float *from)
+/* Rows of first tokens from[B, width] to their places in to[T, width]; all others are
+ * zero. */
+static void scatter(const struct pass *p, float *to, const float *from, size_t width)
 {
-    struct scatter call = {p, to, from};
+    struct scatter call = {p, to, from, width};
     pare_parallel_for(p->B, 1, scatter_sequences, &call);
 }
 
@@ -271,22 +275,22 @@ static void scatter(const struct pass *p, float *to, const float *from)
  *     q, k, v = x Wqkv^T + b,  context = attention(q, k, v) */
 static enum pare_status lower_half(const struct pass *p, uint32_t l)
 {
-    const size_t C = p->C;
+    const size_t C = p->C, A = p->A;
     const struct pare_block_acts *a = &p->acts->blocks[l];
     const uint64_t site = PARE_DROPOUT_PROBS + 3 * (uint64_t)l;
     const struct pare_attention_grads grads = {
         .dcontext = p->dcontext,
         .dq = p->dqkv,
-        .dk = p->dqkv + C,
-        .dv = p->dqkv + 2 * C,
-        .dq_stride = 3 * C,
-        .dk_stride = 3 * C,
+        .dk = p->dqkv + A,
+        .dv = p->dqkv + 2 * A,
+        .dq_stride = 3 * A,
+        .dk_stride = 3 * A,
     };
     PARE_TRY(pare_backward_attention(&p->params->config, p->batch, a, p->acts->prob_start,
                                      p->dropout, site, &grads, p->scratch, p->err));
     if (p->grads->qkv && p->grads->qkv[l])
-        add_rows(p->dqkv, p->grads->qkv[l], p->T * 3 * C);
-    return linear(p, &p->params->blocks[l].qkv, p->T, 3 * C, C, a->input, p->dqkv, p->dx,
+        add_rows(p->dqkv, p->grads->qkv[l], p->T * 3 * A);
+    return linear(p, &p->params->blocks[l].qkv, p->T, 3 * A, C, a->input, p->dqkv, p->dx,
                   1);
 }
 
@@ -295,27 +299,27 @@ static enum pare_status lower_half(const struct pass *p, uint32_t l)
 static enum pare_status first_lower_half(const struct pass *p, uint32_t l,
                                          const float *dcontext)
 {
-    const size_t C = p->C;
+    const size_t C = p->C, A = p->A;
     const struct pare_block_acts *a = &p->acts->blocks[l];
     const uint64_t site = PARE_DROPOUT_PROBS + 3 * (uint64_t)l;
     const struct pare_affine q = p->params->blocks[l].qkv;
-    const struct pare_affine kv = {q.weight + C * C, q.bias + C};
+    const struct pare_affine kv = {q.weight + A * C, q.bias + A};
     const struct pare_attention_grads grads = {
         .first_only = 1,
         .dcontext = dcontext,
         .dq = p->dq,
         .dk = p->dqkv,
-        .dv = p->dqkv + C,
-        .dq_stride = C,
-        .dk_stride = 2 * C,
+        .dv = p->dqkv + A,
+        .dq_stride = A,
+        .dk_stride = 2 * A,
     };
     PARE_TRY(pare_backward_attention(&p->params->config, p->batch, a, p->acts->prob_start,
                                      p->dropout, site, &grads, p->scratch, p->err));
     float *next = p->gathered;
     const float *x = gather(p, a->input, C, &next);
-    PARE_TRY(linear(p, &q, p->B, C, C, x, p->dq, p->dfirst, 1));
-    scatter(p, p->dx, p->dfirst);
-    return linear(p, &kv, p->T, 2 * C, C, a->input, p->dqkv, p->dx, 1);
+    PARE_TRY(linear(p, &q, p->B, A, C, x, p->dq, p->dfirst, 1));
+    scatter(p, p->dx, p->dfirst, C);
+    return linear(p, &kv, p->T, 2 * A, C, a->input, p->dqkv, p->dx, 1);
 }
 
 /* dx is the gradient of the block's output. */
@@ -334,7 +338,7 @@ static enum pare_status inner_block(const struct pass *p, uint32_t l)
 static enum pare_status last_block(const struct pass *p, uint32_t l)
 {
     if (p->grads->hidden && p->grads->hidden[l + 1]) {
-        scatter(p, p->dx, p->dfirst);
+        scatter(p, p->dx, p->dfirst, p->C);
         return inner_block(p, l);
     }
     struct rows rows = first_rows(p, &p->acts->blocks[l]);
@@ -342,8 +346,8 @@ static enum pare_status last_block(const struct pass *p, uint32_t l)
     PARE_TRY(upper_half(p, l, &rows, p->dfirst, compact));
     if (p->acts->first_only)
         return first_lower_half(p, l, compact);
-    scatter(p, p->dcontext, compact);
-    scatter(p, p->dx, p->dfirst);
+    scatter(p, p->dcontext, compact, p->A);
+    scatter(p, p->dx, p->dfirst, p->C);
     return lower_half(p, l);
 }
 
@@ -493,6 +497,7 @@ enum pare_status pare_backward(struct pare_params *params, const float *weights,
         .B = batch->n_seq,
         .T = batch->n_tokens,
         .C = params->config.hidden,
+        .A = pare_config_attention_width(&params->config),
         .F = params->config.ffn,
     };
     const struct pass *p = &pass;

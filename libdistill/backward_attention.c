@@ -24,7 +24,7 @@ struct attention {
     uint64_t site;
     float rate;
     const struct pare_attention_grads *grads;
-    size_t heads, width, head_width; /* H, C, D */
+    size_t heads, width, head_width; /* H, A, D */
     float *scratch;                  /* per worker: r, dp, then packing */
     size_t square, worker_floats;
 };
@@ -43,12 +43,12 @@ static void attend_backward(const struct attention *a, size_t s, size_t h, float
     const struct pare_attention_grads *g = a->grads;
     const size_t start = a->batch->starts[s], n = a->batch->starts[s + 1] - start;
     const size_t m = g->first_only ? 1 : n, row = g->first_only ? s : start;
-    const size_t C = a->width, D = a->head_width, ld = 3 * C;
-    const float *q = a->acts->qkv + start * ld + h * D, *k = q + C, *v = k + C;
+    const size_t A = a->width, D = a->head_width, ld = 3 * A;
+    const float *q = a->acts->qkv + start * ld + h * D, *k = q + A, *v = k + A;
     float *dq = g->dq + row * g->dq_stride + h * D;
     float *dk = g->dk + start * g->dk_stride + h * D;
     float *dv = g->dv + start * g->dk_stride + h * D;
-    const float *dout = g->dcontext + row * C + h * D;
+    const float *dout = g->dcontext + row * A + h * D;
     const uint64_t offset = a->prob_start[s] + h * n * n;
     const float *p = a->acts->probs + offset;
     float *dropped = scratch, *dp = dropped + a->square, *pack = dp + a->square;
@@ -58,8 +58,8 @@ static void attend_backward(const struct attention *a, size_t s, size_t h, float
         pare_dropout_apply(a->dropout, a->site, a->rate, dropped, m * n, offset);
         r = dropped;
     }
-    product(n, D, m, pare_transposed(r, n), pare_rows(dout, C), dv, g->dk_stride, pack);
-    product(m, n, D, pare_rows(dout, C), pare_transposed(v, ld), dp, n, pack);
+    product(n, D, m, pare_transposed(r, n), pare_rows(dout, A), dv, g->dk_stride, pack);
+    product(m, n, D, pare_rows(dout, A), pare_transposed(v, ld), dp, n, pack);
     pare_dropout_apply(a->dropout, a->site, a->rate, dp, m * n, offset);
     const float scale = 1.0f / sqrtf((float)D);
     for (size_t i = 0; i < m; i++)
@@ -97,7 +97,7 @@ pare_backward_attention(const struct pare_config *config, const struct pare_batc
     size_t longest = 0;
     for (size_t s = 0; s < batch->n_seq; s++)
         longest = larger(longest, batch->starts[s + 1] - batch->starts[s]);
-    const size_t D = config->hidden / config->heads;
+    const size_t D = pare_config_head_width(config);
     struct attention a = {
         .batch = batch,
         .acts = acts,
@@ -107,7 +107,7 @@ pare_backward_attention(const struct pare_config *config, const struct pare_batc
         .rate = config->attention_dropout,
         .grads = grads,
         .heads = config->heads,
-        .width = config->hidden,
+        .width = pare_config_attention_width(config),
         .head_width = D,
         .square = whole_lines(longest * longest),
     };

@@ -36,8 +36,8 @@ void pare_backward_dropout(const struct pare_dropout *dropout, uint64_t site, fl
  * for each sequence instead of each token. */
 struct pare_attention_grads {
     int first_only;
-    const float *dcontext;       /* [T or B, C] */
-    float *dq, *dk, *dv;         /* rows of C */
+    const float *dcontext;       /* [T or B, A] */
+    float *dq, *dk, *dv;         /* rows of A */
     size_t dq_stride, dk_stride; /* between rows; dv has that of dk */
 };
 

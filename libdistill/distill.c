@@ -121,11 +121,13 @@ static enum pare_status check_relation(const struct pare_distill_options *o,
                          "teacher %u",
                          o->relation_student, o->relation_teacher, student->layers,
                          teacher->layers);
-    if (!o->relation_heads || student->hidden % o->relation_heads ||
-        teacher->hidden % o->relation_heads)
+    const uint32_t width = pare_config_attention_width(student);
+    const uint32_t width_teacher = pare_config_attention_width(teacher);
+    if (!o->relation_heads || width % o->relation_heads ||
+        width_teacher % o->relation_heads)
         return pare_fail(err, PARE_ERR_USAGE,
                          "%u relation heads do not divide the widths %u and %u",
-                         o->relation_heads, student->hidden, teacher->hidden);
+                         o->relation_heads, width, width_teacher);
     return PARE_OK;
 }
 

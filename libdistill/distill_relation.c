@@ -22,25 +22,25 @@ struct kind { /* which two of q (0), k (1), v (2) */
 
 struct relation {
     const struct pare_distill_call *call;
-    float *teacher; /* [T, 3C'] */
+    float *teacher; /* [T, 3A'] */
     struct kind kinds[KINDS];
     double (*sums)[KINDS]; /* [B * heads] */
-    size_t C, C_teacher, heads;
+    size_t A, A_teacher, heads;
     float *scratch; /* per worker: three squares, then packing */
     size_t square, worker_floats;
 };
 
-/* S = a b^T / sqrt(d) for head h of rows of width 3C. */
-static void scores(const float *rows, size_t C, size_t heads, size_t h,
+/* S = a b^T / sqrt(d) for head h of rows of width 3A. */
+static void scores(const float *rows, size_t A, size_t heads, size_t h,
                    const struct kind *kind, size_t n, float *S, float *pack)
 {
-    const size_t d = C / heads;
+    const size_t d = A / heads;
     pare_gemm_one(
         &(struct pare_gemm_task){.M = n,
                                  .N = n,
                                  .K = d,
-                                 .A = pare_rows(rows + kind->a * C + h * d, 3 * C),
-                                 .B = pare_transposed(rows + kind->b * C + h * d, 3 * C),
+                                 .A = pare_rows(rows + kind->a * A + h * d, 3 * A),
+                                 .B = pare_transposed(rows + kind->b * A + h * d, 3 * A),
                                  .C = S,
                                  .ldc = n},
         pack);
@@ -68,17 +68,17 @@ static double diverge(float *S, float *S_teacher, float *difference, size_t n)
 }
 
 /* da += dS b, db += dS^T a; dS has all factors. */
-static void back(const float *rows, float *drows, size_t C, size_t heads, size_t h,
+static void back(const float *rows, float *drows, size_t A, size_t heads, size_t h,
                  const struct kind *kind, size_t n, const float *dS, float *pack)
 {
-    const size_t d = C / heads, a = kind->a * C + h * d, b = kind->b * C + h * d;
-    struct pare_gemm_task task = {.M = n, .N = d, .K = n, .ldc = 3 * C, .accumulate = 1};
+    const size_t d = A / heads, a = kind->a * A + h * d, b = kind->b * A + h * d;
+    struct pare_gemm_task task = {.M = n, .N = d, .K = n, .ldc = 3 * A, .accumulate = 1};
     task.A = pare_rows(dS, n);
-    task.B = pare_rows(rows + b, 3 * C);
+    task.B = pare_rows(rows + b, 3 * A);
     task.C = drows + a;
     pare_gemm_one(&task, pack);
     task.A = pare_transposed(dS, n);
-    task.B = pare_rows(rows + a, 3 * C);
+    task.B = pare_rows(rows + a, 3 * A);
     task.C = drows + b;
     pare_gemm_one(&task, pack);
 }
@@ -90,9 +90,9 @@ static void one_head(const struct relation *r, size_t s, size_t h, double *sums,
     const struct pare_distill_options *o = r->call->options;
     const size_t start = input->batch->starts[s];
     const size_t n = input->batch->starts[s + 1] - start;
-    const size_t C = r->C, d = C / r->heads;
-    const float *rows = input->acts->blocks[o->relation_student].qkv + start * 3 * C;
-    float *drows = r->call->grads->qkv[o->relation_student] + start * 3 * C;
+    const size_t A = r->A, d = A / r->heads;
+    const float *rows = input->acts->blocks[o->relation_student].qkv + start * 3 * A;
+    float *drows = r->call->grads->qkv[o->relation_student] + start * 3 * A;
     float *S = scratch, *S_teacher = S + r->square, *row = S_teacher + r->square;
     float *pack = row + r->square;
     for (size_t k = 0; k < KINDS; k++) {
@@ -100,13 +100,13 @@ static void one_head(const struct relation *r, size_t s, size_t h, double *sums,
         sums[k] = 0;
         if (!(kind->weight > 0))
             continue;
-        scores(rows, C, r->heads, h, kind, n, S, pack);
-        scores(r->teacher + start * 3 * r->C_teacher, r->C_teacher, r->heads, h, kind, n,
+        scores(rows, A, r->heads, h, kind, n, S, pack);
+        scores(r->teacher + start * 3 * r->A_teacher, r->A_teacher, r->heads, h, kind, n,
                S_teacher, pack);
         sums[k] = kind->weight * diverge(S, S_teacher, row, n) / (double)n;
         pare_kernels()->scale(
             S, (float)kind->weight * input->scale / ((float)n * sqrtf((float)d)), n * n);
-        back(rows, drows, C, r->heads, h, kind, n, S, pack);
+        back(rows, drows, A, r->heads, h, kind, n, S, pack);
     }
 }
 
@@ -136,7 +136,7 @@ static enum pare_status allocate(struct relation *r, struct pare_arena *scratch,
     size_t longest = 0;
     for (size_t s = 0; s < batch->n_seq; s++)
         longest = larger(longest, batch->starts[s + 1] - batch->starts[s]);
-    const size_t d = larger(r->C, r->C_teacher) / r->heads;
+    const size_t d = larger(r->A, r->A_teacher) / r->heads;
     r->square = whole_lines(longest * longest);
     r->worker_floats =
         3 * r->square + whole_lines(larger(pare_gemm_one_scratch(longest, longest, d),
@@ -146,7 +146,7 @@ static enum pare_status allocate(struct relation *r, struct pare_arena *scratch,
                               err));
     PARE_TRY(pare_arena_alloc(scratch, &r->sums, batch->n_seq * r->heads, sizeof *r->sums,
                               err));
-    return pare_arena_alloc(scratch, &r->teacher, batch->n_tokens * 3 * r->C_teacher,
+    return pare_arena_alloc(scratch, &r->teacher, batch->n_tokens * 3 * r->A_teacher,
                             sizeof(float), err);
 }
 
@@ -168,7 +168,7 @@ static enum pare_status run(struct relation *r, double *parts)
     for (size_t s = 0; s < batch->n_seq; s++)
         pare_teacher_qkv(call->teacher, call->options->relation_teacher,
                          input->example[s],
-                         r->teacher + (size_t)batch->starts[s] * 3 * r->C_teacher);
+                         r->teacher + (size_t)batch->starts[s] * 3 * r->A_teacher);
     const size_t tasks = batch->n_seq * r->heads;
     pare_parallel_for_worker(tasks, 1, heads_of, r);
     for (size_t task = 0; task < tasks; task++) {
@@ -184,8 +184,8 @@ enum pare_status pare_distill_relation(const struct pare_distill_call *call,
 {
     struct relation r = {
         .call = call,
-        .C = call->input->config->hidden,
-        .C_teacher = call->teacher->config.hidden,
+        .A = pare_config_attention_width(call->input->config),
+        .A_teacher = pare_config_attention_width(&call->teacher->config),
         .heads = call->options->relation_heads,
     };
     weigh(&r, call->options);

@@ -65,7 +65,8 @@ pare_loss_grads_new(const struct pare_loss *loss, const struct pare_config *conf
         PARE_TRY(zeros(arena, &grads->logits, batch->n_seq * config->labels, err));
     PARE_TRY(
         zeros_where(arena, &grads->hidden, loss->hidden, config->layers + 1, TC, err));
-    return zeros_where(arena, &grads->qkv, loss->qkv, config->layers, 3 * TC, err);
+    return zeros_where(arena, &grads->qkv, loss->qkv, config->layers,
+                       3 * batch->n_tokens * pare_config_attention_width(config), err);
 }
 
 /* d/dz (log sum exp(z) - z[label]) = softmax(z) - onehot(label) */

@@ -30,7 +30,7 @@ struct pare_loss_grads {
     float *logits;  /* [B, labels] */
     float **hidden; /* [L + 1] of [T, C]: the embedding's output, then the blocks'; NULL,
                        or an entry NULL: no gradient */
-    float **qkv;    /* [L] of [T, 3C], likewise */
+    float **qkv;    /* [L] of [T, 3A], likewise */
 };
 
 #define PARE_LOSS_PARTS 8 /* most terms a loss is told apart in */

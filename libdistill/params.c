@@ -46,13 +46,14 @@ static enum pare_status find_affine(const struct pare_params *params, int layer,
 static enum pare_status find_qkv(const struct pare_params *params, int layer,
                                  struct pare_affine *affine, struct pare_error *err)
 {
-    const size_t C = params->config.hidden;
+    const size_t A = pare_config_attention_width(&params->config);
+    const size_t matrix = A * params->config.hidden;
     struct pare_affine k, v;
     PARE_TRY(find_affine(params, layer, "attn_q", affine, err));
     PARE_TRY(find_affine(params, layer, "attn_k", &k, err));
     PARE_TRY(find_affine(params, layer, "attn_v", &v, err));
-    if (k.weight != affine->weight + C * C || v.weight != k.weight + C * C ||
-        k.bias != affine->bias + C || v.bias != k.bias + C)
+    if (k.weight != affine->weight + matrix || v.weight != k.weight + matrix ||
+        k.bias != affine->bias + A || v.bias != k.bias + A)
         return pare_fail(err, PARE_ERR_INTERNAL,
                          "query, key and value of block %d are not adjacent in the plan",
                          layer);

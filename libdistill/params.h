@@ -2,7 +2,7 @@
  * pare_plan, and a second one of the same layout for their gradients.
  *
  * Slots stand behind each other without gaps, so the query, key and value weights of a
- * block are one [3C, C] matrix and their biases one vector. Norms, biases and matrices
+ * block are one [3A, C] matrix and their biases one vector. Norms, biases and matrices
  * are addressed by offset, so that any other buffer of this layout (gradients, moments,
  * an average, quantised copies) is addressed by the same numbers.
  */

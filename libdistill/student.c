@@ -34,12 +34,13 @@ static enum pare_status check_start(const struct pare_student_options *o,
     PARE_TRY(not_larger("feed-forward width", student->ffn, teacher->ffn, err));
     if (!o->from)
         PARE_TRY(not_larger("number of blocks", student->layers, teacher->layers, err));
-    if (student->hidden / student->heads != teacher->hidden / teacher->heads)
+    if (pare_config_head_width(student) != pare_config_head_width(teacher))
         return pare_fail(err, PARE_ERR_USAGE,
                          "%u heads of %u: the teacher's heads are %u wide, and a "
                          "student's must be too unless it is random",
-                         student->heads, student->hidden / student->heads,
-                         teacher->hidden / teacher->heads);
+                         student->heads, pare_config_head_width(student),
+                         pare_config_head_width(teacher));
+    PARE_TRY(not_larger("number of heads", student->heads, teacher->heads, err));
     if (o->from && o->n_from != student->layers)
         return pare_fail(err, PARE_ERR_USAGE,
                          "%zu blocks of the teacher for a student of %u", o->n_from,
@@ -56,7 +57,7 @@ enum pare_status pare_student_config(const struct pare_student_options *options,
                                      const struct pare_config *teacher,
                                      struct pare_config *student, struct pare_error *err)
 {
-    const uint32_t D = teacher->hidden / teacher->heads;
+    const uint32_t D = pare_config_head_width(teacher);
     *student = *teacher;
     student->family = options->family;
     if (options->family == PARE_DISTILBERT)
@@ -67,7 +68,10 @@ enum pare_status pare_student_config(const struct pare_student_options *options,
         student->layers = options->layers ? options->layers : (uint32_t)options->n_from;
     if (options->hidden)
         student->hidden = options->hidden;
-    if (options->hidden || options->heads)
+    if (teacher->head_width) /* heads of a width of their own keep it */
+        pare_config_set_heads(student, options->heads ? options->heads : teacher->heads,
+                              D);
+    else if (options->hidden || options->heads)
         student->heads = options->heads             ? options->heads
                          : student->hidden % D == 0 ? student->hidden / D
                                                     : 1;
@@ -83,13 +87,14 @@ enum pare_status pare_student_config(const struct pare_student_options *options,
 struct start {
     const struct pare_params *teacher;
     struct pare_params *student;
-    size_t C, F, D, c, f; /* hidden, feed-forward, head width; the student's */
-    const float *P;       /* [c, C], NULL: the width stays */
-    uint32_t *columns;    /* [c] attention columns kept, of the block at work */
-    uint32_t *neurons;    /* [f] likewise */
-    double *score;        /* [max(F, heads)] */
-    uint32_t *picked;     /* [heads] */
-    float *rows;          /* [max(C, F), max(C, F)] */
+    size_t C, A, F, D; /* hidden, all heads, feed-forward, a head; and the student's */
+    size_t c, a, f;
+    const float *P;    /* [c, C], NULL: the width stays */
+    uint32_t *columns; /* [a] attention columns kept, of the block at work */
+    uint32_t *neurons; /* [f] likewise */
+    double *score;     /* [max(F, heads)] */
+    uint32_t *picked;  /* [heads] */
+    float *rows;       /* [max(C, A, F), C] */
     struct pare_arena *arena;
     struct pare_error *err;
 };
@@ -122,16 +127,16 @@ static enum pare_status pick_neurons(const struct start *w, uint32_t block)
 static enum pare_status pick_columns(const struct start *w, uint32_t block)
 {
     const struct pare_block_params *from = &w->teacher->blocks[block];
-    const float *v = w->teacher->value + from->qkv.weight + 2 * w->C * w->C;
+    const float *v = w->teacher->value + from->qkv.weight + 2 * w->A * w->C;
     const float *out = w->teacher->value + from->attn_out.weight;
-    for (size_t h = 0; h < w->C / w->D; h++) {
+    for (size_t h = 0; h < w->A / w->D; h++) {
         w->score[h] = 0;
         for (size_t r = h * w->D; r < (h + 1) * w->D; r++)
-            w->score[h] += unit_score(v, out, r, w->C, w->C);
+            w->score[h] += unit_score(v, out, r, w->C, w->A);
     }
-    PARE_TRY(pare_pick_largest(w->score, w->C / w->D, w->c / w->D, w->picked, w->arena,
+    PARE_TRY(pare_pick_largest(w->score, w->A / w->D, w->a / w->D, w->picked, w->arena,
                                w->err));
-    for (size_t i = 0; i < w->c; i++)
+    for (size_t i = 0; i < w->a; i++)
         w->columns[i] = w->picked[i / w->D] * (uint32_t)w->D + (uint32_t)(i % w->D);
     return PARE_OK;
 }
@@ -223,9 +228,9 @@ static enum pare_status start_block(const struct start *w, uint32_t s, uint32_t 
     PARE_TRY(pick_neurons(w, block));
     for (size_t i = 0; i < 3; i++) /* query, key, value */
         PARE_TRY(reading_layer(
-            w, from->qkv.weight + i * w->C * w->C, from->qkv.bias + i * w->C, w->columns,
-            w->c, to->qkv.weight + i * w->c * w->c, to->qkv.bias + i * w->c));
-    PARE_TRY(writing_layer(w, from->attn_out, w->C, w->columns, w->c, to->attn_out));
+            w, from->qkv.weight + i * w->A * w->C, from->qkv.bias + i * w->A, w->columns,
+            w->a, to->qkv.weight + i * w->a * w->c, to->qkv.bias + i * w->a));
+    PARE_TRY(writing_layer(w, from->attn_out, w->A, w->columns, w->a, to->attn_out));
     PARE_TRY(norm(w, from->attn_norm, to->attn_norm));
     PARE_TRY(reading_layer(w, from->up.weight, from->up.bias, w->neurons, w->f,
                            to->up.weight, to->up.bias));
@@ -277,11 +282,12 @@ static enum pare_status start_head(const struct start *w)
 
 static enum pare_status allocate(struct start *w, uint64_t seed)
 {
-    const size_t wide = w->C > w->F ? w->C : w->F;
+    const size_t most = w->A > w->F ? w->A : w->F;
+    const size_t wide = most > w->C ? most : w->C;
     float *P;
-    PARE_TRY(pare_arena_alloc(w->arena, &w->columns, w->c, sizeof(uint32_t), w->err));
+    PARE_TRY(pare_arena_alloc(w->arena, &w->columns, w->a, sizeof(uint32_t), w->err));
     PARE_TRY(pare_arena_alloc(w->arena, &w->neurons, w->f, sizeof(uint32_t), w->err));
-    PARE_TRY(pare_arena_alloc(w->arena, &w->picked, w->C, sizeof(uint32_t), w->err));
+    PARE_TRY(pare_arena_alloc(w->arena, &w->picked, w->A, sizeof(uint32_t), w->err));
     PARE_TRY(pare_arena_alloc(w->arena, &w->score, wide, sizeof(double), w->err));
     PARE_TRY(pare_arena_alloc(w->arena, &w->rows, wide * w->C, sizeof(float), w->err));
     if (w->c == w->C)
@@ -315,9 +321,11 @@ enum pare_status pare_student_start(const struct pare_student_options *options,
         .teacher = teacher,
         .student = student,
         .C = teacher->config.hidden,
+        .A = pare_config_attention_width(&teacher->config),
         .F = teacher->config.ffn,
-        .D = teacher->config.hidden / teacher->config.heads,
+        .D = pare_config_head_width(&teacher->config),
         .c = student->config.hidden,
+        .a = pare_config_attention_width(&student->config),
         .f = student->config.ffn,
         .arena = &arena,
         .err = err,

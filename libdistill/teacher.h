@@ -4,7 +4,7 @@
  * written as it is computed and mapped when it is read: "N.logits" F32 [examples, Z],
  * and, where a loss wants them, "N.hidden.S" F16 [tokens, C] for hidden state S (0: the
  * embedding's output, l: that of block l - 1), or "N.first.S" F16 [examples, C] when only
- * first tokens' are wanted, and "N.qkv.L" F16 [tokens, 3C] for block L; last "N.crc32"
+ * first tokens' are wanted, and "N.qkv.L" F16 [tokens, 3A] for block L; last "N.crc32"
  * I32 [1], the CRC-32 of the names and data of the chunk's other tensors in the order of
  * the file. Opening checks them all: a chunk that is damaged is computed again.
  * Keys say which version of this format it has, and which teacher and which texts it
@@ -93,7 +93,7 @@ void pare_teacher_logits(const struct pare_teacher *teacher, size_t example, flo
  * only first tokens' are there. */
 void pare_teacher_hidden(const struct pare_teacher *teacher, uint32_t state,
                          size_t example, size_t tokens, float *out);
-/* Queries, keys and values [n, 3C] in a block. */
+/* Queries, keys and values [n, 3A] in a block. */
 void pare_teacher_qkv(const struct pare_teacher *teacher, uint32_t block, size_t example,
                       float *out);
 

@@ -67,7 +67,8 @@ size_t pare_teacher_width(const struct pare_config *config, size_t kind)
     const struct pare_teacher_kinds k = pare_teacher_kinds(config);
     if (kind == k.logits)
         return config->labels;
-    return kind < k.qkv ? config->hidden : 3 * (size_t)config->hidden;
+    return kind < k.qkv ? config->hidden
+                        : 3 * (size_t)pare_config_attention_width(config);
 }
 
 size_t pare_teacher_chunks(const struct pare_examples *examples)

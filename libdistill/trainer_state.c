@@ -42,6 +42,8 @@ static enum pare_status add_model(cJSON *object, const struct pare_params *param
 {
     const struct pare_config *c = &params->config;
     char text[160], sha[65];
+    if (c->head_width)
+        PARE_TRY(add_count(object, "head width", c->head_width, err));
     snprintf(text, sizeof text,
              "%s %ux%u/%u/%u, %u ids, %u positions, %u types, %u labels",
              pare_family_name(c->family), c->layers, c->hidden, c->heads, c->ffn,

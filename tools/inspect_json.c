@@ -142,6 +142,8 @@ static cJSON *model_json(const struct inspect_report *r)
     int made = put(object, "family", cJSON_CreateString(pare_family_name(c->family)));
     for (size_t i = 0; made && i < sizeof numbers / sizeof *numbers; i++)
         made = put(object, numbers[i].key, cJSON_CreateNumber(numbers[i].value));
+    if (c->head_width)
+        made = made && put(object, "head_width", cJSON_CreateNumber(c->head_width));
     made = made && put(object, "pooler", cJSON_CreateBool(c->has_pooler));
     for (uint32_t i = 0; made && labels && i < c->labels; i++) {
         cJSON *label = text_json(c->label[i], strlen(c->label[i]));

@@ -63,11 +63,14 @@ static void print_model(const struct inspect_report *r)
                              sizeof text));
         return;
     }
+    char width[24] = "";
+    if (c->head_width)
+        snprintf(width, sizeof width, " of %u", c->head_width);
     printf(
-        "model       %s, %u layers, hidden %u, %u heads, feed-forward %u, vocabulary %u, "
-        "%u positions%s\n",
-        pare_family_name(c->family), c->layers, c->hidden, c->heads, c->ffn, c->vocab,
-        c->positions, c->has_pooler ? ", pooler" : "");
+        "model       %s, %u layers, hidden %u, %u heads%s, feed-forward %u, vocabulary "
+        "%u, %u positions%s\n",
+        pare_family_name(c->family), c->layers, c->hidden, c->heads, width, c->ffn,
+        c->vocab, c->positions, c->has_pooler ? ", pooler" : "");
     if (!c->labels)
         return;
     printf("labels     ");

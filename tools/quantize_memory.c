@@ -164,8 +164,9 @@ static void part_bytes(const struct quantize_work *w, int part, uint64_t *block,
 static uint64_t batch_bytes(const struct quantize_work *w)
 {
     const struct pare_config *config = &w->stored.config;
-    const uint64_t row = 7 * (uint64_t)config->hidden + config->ffn;
-    const uint64_t panels = larger(config->hidden, config->ffn);
+    const uint64_t C = config->hidden, A = pare_config_attention_width(config);
+    const uint64_t row = 3 * C + 4 * A + config->ffn;
+    const uint64_t panels = larger(larger(C, A), config->ffn);
     return w->calibration.piece * (row + row / 8 + panels) * sizeof(float);
 }
 

@@ -28,8 +28,9 @@ static void lay_block(struct layout *layout, struct pare_block_acts *acts,
                       size_t prob_floats, int tape)
 {
     const size_t C = config->hidden, F = config->ffn;
-    acts->qkv = take_floats(layout, T * 3 * C);
-    acts->context = take_floats(layout, R * C);
+    const size_t A = pare_config_attention_width(config);
+    acts->qkv = take_floats(layout, T * 3 * A);
+    acts->context = take_floats(layout, R * A);
     acts->attn_normed = take_floats(layout, R * C);
     acts->up_act = take_floats(layout, R * F);
     acts->output = take_floats(layout, R * C);

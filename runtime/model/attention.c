@@ -18,7 +18,7 @@ struct attention {
     const struct pare_dropout *dropout;
     uint64_t site;
     float rate;
-    size_t heads, width, head_width; /* H, C, D */
+    size_t heads, width, head_width; /* H, A, D */
     size_t pieces;                   /* the queries of a head are cut into */
     float *scratch;                  /* per worker: struct space */
     size_t longest, worker_floats;
@@ -36,8 +36,8 @@ struct space {
 
 /* One sequence and head. */
 struct head {
-    const float *q, *k, *v; /* rows 3 C apart */
-    float *context;         /* rows C apart */
+    const float *q, *k, *v; /* rows 3 A apart */
+    float *context;         /* rows A apart */
     size_t n;
     uint64_t offset; /* of its probabilities */
 };
@@ -103,28 +103,28 @@ static void multiply(const struct attention *a, size_t m, size_t N, size_t K,
 static void attend_tile(const struct attention *a, const struct head *head,
                         const struct space *space, size_t first, size_t m)
 {
-    const size_t n = head->n, C = a->width, D = a->head_width;
+    const size_t n = head->n, A = a->width, D = a->head_width;
     const uint64_t offset = head->offset + first * n;
-    multiply(a, m, n, D, head->q + first * 3 * C, 3 * C, space->keys, space->rows,
+    multiply(a, m, n, D, head->q + first * 3 * A, 3 * A, space->keys, space->rows,
              space->scores, n);
     a->kernels->softmax_rows(space->scores, 1.0f / sqrtf((float)D), m, n);
     if (a->probs)
         memcpy(a->probs + offset, space->scores, m * n * sizeof(float));
     pare_dropout_apply(a->dropout, a->site, a->rate, space->scores, m * n, offset);
     multiply(a, m, D, n, space->scores, n, space->values, space->rows,
-             head->context + first * C, C);
+             head->context + first * A, A);
 }
 
 static struct head head_of(const struct attention *a, size_t number)
 {
-    const size_t s = number / a->heads, h = number % a->heads, C = a->width;
+    const size_t s = number / a->heads, h = number % a->heads, A = a->width;
     const size_t start = a->batch->starts[s], n = a->batch->starts[s + 1] - start;
-    const float *q = a->qkv + start * 3 * C + h * a->head_width;
+    const float *q = a->qkv + start * 3 * A + h * a->head_width;
     return (struct head){
         .q = q,
-        .k = q + C,
-        .v = q + 2 * C,
-        .context = a->context + (a->first_only ? s : start) * C + h * a->head_width,
+        .k = q + A,
+        .v = q + 2 * A,
+        .context = a->context + (a->first_only ? s : start) * A + h * a->head_width,
         .n = n,
         .offset = a->prob_start[s] + h * n * n,
     };
@@ -133,7 +133,7 @@ static struct head head_of(const struct attention *a, size_t number)
 static void attend(void *context, int worker, size_t begin, size_t end)
 {
     const struct attention *a = context;
-    const size_t C = a->width, D = a->head_width;
+    const size_t A = a->width, D = a->head_width;
     struct space space;
     lay_out(a, a->longest, a->scratch + (size_t)worker * a->worker_floats, &space);
     for (size_t task = begin; task < end; task++) {
@@ -145,8 +145,8 @@ static void attend(void *context, int worker, size_t begin, size_t end)
         size_t tile = cut.tiles * piece / a->pieces;
         if (tile == tile_end)
             continue;
-        pack_panels(a, space.keys, pare_transposed(head.k, 3 * C), D, head.n);
-        pack_panels(a, space.values, pare_rows(head.v, 3 * C), head.n, D);
+        pack_panels(a, space.keys, pare_transposed(head.k, 3 * A), D, head.n);
+        pack_panels(a, space.values, pare_rows(head.v, 3 * A), head.n, D);
         for (; tile < tile_end; tile++) {
             const size_t row = pare_cut_row(&cut, tile);
             attend_tile(a, &head, &space, row, pare_cut_row(&cut, tile + 1) - row);
@@ -181,8 +181,8 @@ enum pare_status pare_attention(const struct pare_config *config,
         .site = site,
         .rate = config->attention_dropout,
         .heads = config->heads,
-        .width = config->hidden,
-        .head_width = config->hidden / config->heads,
+        .width = pare_config_attention_width(config),
+        .head_width = pare_config_head_width(config),
         .pieces = first_only ? 1 : pieces_of(batch->n_seq * config->heads),
     };
     for (size_t s = 0; s < batch->n_seq; s++)

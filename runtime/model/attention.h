@@ -9,10 +9,10 @@
 extern "C" {
 #endif
 
-/* context[T, C] from qkv[T, 3C]: rows hold query, key and value of all heads behind each
+/* context[T, A] from qkv[T, 3A]: rows hold query, key and value of all heads behind each
  * other. With `probs` the softmax of every sequence and head is kept there (before
  * dropout), at prob_start[s] + h n^2; NULL keeps nothing. n_seq is at least 1.
- * first_only: only the query of each sequence's first token, context is [B, C]. site: the
+ * first_only: only the query of each sequence's first token, context is [B, A]. site: the
  * dropout's stream. */
 enum pare_status pare_attention(const struct pare_config *config,
                                 const struct pare_batch *batch, const float *qkv,

@@ -68,7 +68,13 @@ enum pare_status pare_config_check(const struct pare_config *config, const char 
                                1024, err));
     PARE_TRY(pare_config_range(what, "number of labels", config->labels, 0,
                                PARE_MAX_LABELS, err));
-    if (config->hidden % config->heads)
+    PARE_TRY(pare_config_range(what, "width of a head", config->head_width, 0,
+                               PARE_MAX_HIDDEN, err));
+    if (config->head_width)
+        PARE_TRY(pare_config_range(what, "width of all heads",
+                                   (uint64_t)config->heads * config->head_width, 1,
+                                   PARE_MAX_HIDDEN, err));
+    else if (config->hidden % config->heads)
         return pare_fail(err, PARE_ERR_INPUT,
                          "%s: hidden size %u is not a multiple of the %u heads", what,
                          config->hidden, config->heads);

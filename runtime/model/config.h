@@ -2,7 +2,8 @@
  *
  * Read from Hugging Face's config.json or from a container's metadata, written to the
  * latter. Every number is range-checked on the way in, so code behind a config may rely
- * on: heads divides hidden, no dimension is zero, sizes fit comfortably in size_t.
+ * on: heads divides hidden unless heads have a width of their own, no dimension is zero,
+ * sizes fit comfortably in size_t.
  */
 #ifndef PARE_MODEL_CONFIG_H
 #define PARE_MODEL_CONFIG_H
@@ -29,6 +30,8 @@ enum pare_family {
 struct pare_config {
     enum pare_family family;
     uint32_t layers, hidden, heads, ffn;
+    uint32_t head_width; /* 0: hidden / heads; else something else, where heads are gone
+                          */
     uint32_t vocab, positions;
     uint32_t token_types; /* 0 when there is no such embedding (DistilBERT) */
     enum pare_activation activation;
@@ -39,6 +42,26 @@ struct pare_config {
     /* Training only; an inference run ignores them. */
     float dropout, attention_dropout, head_dropout;
 };
+
+/* D, and A = H D: the width of queries, keys, values and of what attention makes of them.
+ */
+static inline uint32_t pare_config_head_width(const struct pare_config *config)
+{
+    return config->head_width ? config->head_width : config->hidden / config->heads;
+}
+
+static inline uint32_t pare_config_attention_width(const struct pare_config *config)
+{
+    return config->heads * pare_config_head_width(config);
+}
+
+/* Heads of that width; head_width becomes 0 where it says nothing new. */
+static inline void pare_config_set_heads(struct pare_config *config, uint32_t heads,
+                                         uint32_t width)
+{
+    config->heads = heads;
+    config->head_width = (uint64_t)heads * width == config->hidden ? 0 : width;
+}
 
 /* The activation of the layer before the classifier: tanh for BERT, ReLU for DistilBERT.
  */

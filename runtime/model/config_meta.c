@@ -19,6 +19,8 @@
 #define KEY_CAUSAL "bert.attention.causal"
 #define KEY_POOLING "bert.pooling_type"
 #define KEY_KV_HEADS "bert.attention.head_count_kv"
+#define KEY_KEY_LENGTH "bert.attention.key_length"
+#define KEY_VALUE_LENGTH "bert.attention.value_length"
 #define KEY_VOCAB "bert.vocab_size"
 #define KEY_TOKENS "tokenizer.ggml.tokens"
 #define KEY_TYPES "pare.token_types"
@@ -147,6 +149,32 @@ static enum pare_status refuse_unsupported(const struct pare_meta *meta, const c
     return PARE_OK;
 }
 
+/* The width of a head, where it is not the hidden width over the heads; which it is when
+ * there is no such key. Values have that of keys. */
+static enum pare_status read_head_width(const struct pare_meta *meta, const char *what,
+                                        struct pare_config *config,
+                                        struct pare_error *err)
+{
+    uint32_t key = 0, value = 0;
+    const int whole = config->heads && config->hidden % config->heads == 0;
+    if (whole)
+        key = value = config->hidden / config->heads;
+    PARE_TRY(
+        in_file(pare_meta_get_u32(meta, KEY_KEY_LENGTH, 1, PARE_MAX_HIDDEN, &key, err),
+                what, err));
+    PARE_TRY(in_file(
+        pare_meta_get_u32(meta, KEY_VALUE_LENGTH, 1, PARE_MAX_HIDDEN, &value, err), what,
+        err));
+    if (key != value)
+        return pare_fail(err, PARE_ERR_INPUT,
+                         "%s: " KEY_KEY_LENGTH " is %u, " KEY_VALUE_LENGTH
+                         " %u: keys and values of different widths are not supported",
+                         what, key, value);
+    if (key)
+        pare_config_set_heads(config, config->heads, key);
+    return PARE_OK;
+}
+
 enum pare_status pare_config_from_meta(const struct pare_meta *meta, const char *what,
                                        struct pare_config *config, struct pare_error *err)
 {
@@ -155,6 +183,7 @@ enum pare_status pare_config_from_meta(const struct pare_meta *meta, const char 
     PARE_TRY(need_u32(meta, what, "bert.block_count", &config->layers, err));
     PARE_TRY(need_u32(meta, what, "bert.embedding_length", &config->hidden, err));
     PARE_TRY(need_u32(meta, what, "bert.attention.head_count", &config->heads, err));
+    PARE_TRY(read_head_width(meta, what, config, err));
     PARE_TRY(need_u32(meta, what, "bert.feed_forward_length", &config->ffn, err));
     PARE_TRY(need_u32(meta, what, "bert.context_length", &config->positions, err));
     PARE_TRY(read_vocabulary(meta, what, config, err));
@@ -204,6 +233,12 @@ enum pare_status pare_config_to_meta(const struct pare_config *config,
     PARE_TRY(pare_meta_set_string(meta, "general.architecture", "bert", 4, err));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         PARE_TRY(pare_meta_set_u32(meta, numbers[i].key, numbers[i].value, err));
+    pare_meta_remove(meta, KEY_KEY_LENGTH);
+    pare_meta_remove(meta, KEY_VALUE_LENGTH);
+    if (config->head_width) {
+        PARE_TRY(pare_meta_set_u32(meta, KEY_KEY_LENGTH, config->head_width, err));
+        PARE_TRY(pare_meta_set_u32(meta, KEY_VALUE_LENGTH, config->head_width, err));
+    }
     /* 4 rank: a classifier is on top; else 0 none, or what the source said (1 mean ...)
      */
     if (config->labels || !pare_meta_find(meta, KEY_POOLING))

@@ -233,14 +233,14 @@ static enum pare_status project_first(const struct pare_linear *qkv,
                                       const float *first, float *y,
                                       struct pare_arena *scratch, struct pare_error *err)
 {
-    const size_t B = batch->n_seq, C = qkv->K;
+    const size_t B = batch->n_seq, A = qkv->N / 3;
     float *q;
-    PARE_TRY(pare_arena_alloc(scratch, &q, B * 3 * C, sizeof *q, err));
+    PARE_TRY(pare_arena_alloc(scratch, &q, B * 3 * A, sizeof *q, err));
     PARE_TRY(
         pare_linear_forward_parts(qkv, 1, 2, input, batch->n_tokens, y, scratch, err));
     PARE_TRY(pare_linear_forward_parts(qkv, 0, 1, first, B, q, scratch, err));
     for (size_t s = 0; s < B; s++)
-        memcpy(y + batch->starts[s] * 3 * C, q + s * 3 * C, C * sizeof *q);
+        memcpy(y + batch->starts[s] * 3 * A, q + s * 3 * A, A * sizeof *q);
     return PARE_OK;
 }
 

@@ -5,7 +5,7 @@
  * runs inside each sequence. This is exactly what Hugging Face's padding masks compute.
  *
  * For a block (post-norm, as in BERT and DistilBERT), with x its input:
- *     q, k, v = x Wqkv^T + b                        [T, 3C]
+ *     q, k, v = x Wqkv^T + b                        [T, 3A], A = H D
  *     p_h = softmax(q_h k_h^T / sqrt(D))            per sequence and head
  *     a = concat_h(p_h v_h) Wo^T + b + x            [T, C]
  *     u = LayerNorm(a)
@@ -55,7 +55,7 @@ enum pare_site {
     PARE_SITE_QKV,        /* query, key and value: the block's input [T, C] */
     PARE_SITE_KV,         /* when R is B: key and value, the same */
     PARE_SITE_Q,          /* and query: the block's input at first tokens [B, C] */
-    PARE_SITE_ATTN_OUT,   /* the attention's context [R, C] */
+    PARE_SITE_ATTN_OUT,   /* the attention's context [R, A] */
     PARE_SITE_UP,         /* u [R, C] */
     PARE_SITE_DOWN,       /* act(u W1^T + b) [R, F] */
     PARE_SITE_POOLER,     /* hidden states of the first tokens [B, C] */
@@ -76,11 +76,11 @@ struct pare_tap {
  * T, but B in the last block under pare_acts.first_only. */
 struct pare_block_acts {
     const float *input; /* [T, C]: the previous block's output */
-    float *qkv;         /* [T, 3C]; when R is B, queries of the first tokens only */
+    float *qkv;         /* [T, 3A]; when R is B, queries of the first tokens only */
     float *probs;       /* (tape) softmax before dropout: for sequence s of length
                            n, head h: [n, n] at prob_start[s] + h n^2; when R is B, the
                            first row of each */
-    float *context;     /* [R, C]: concat of p_h v_h */
+    float *context;     /* [R, A]: concat of p_h v_h */
     float *attn_sum;    /* [R, C]: a above */
     float *attn_mean, *attn_rstd; /* (tape) [R] */
     float *attn_normed;           /* [R, C]: u above */

@@ -21,8 +21,8 @@ struct pare_norm { /* [C] each */
 };
 
 struct pare_block {
-    struct pare_linear qkv;      /* C -> 3C: query, key, value rows */
-    struct pare_linear attn_out; /* C -> C */
+    struct pare_linear qkv;      /* C -> 3A: query, key, value rows */
+    struct pare_linear attn_out; /* A -> C */
     struct pare_norm attn_norm;
     struct pare_linear up;   /* C -> F */
     struct pare_linear down; /* F -> C */

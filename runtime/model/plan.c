@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Sizes a dimension can have, as letters: C hidden, F feed-forward, V vocabulary,
- * P positions, Y token types, Z labels; 0 ends the list. */
+/* Sizes a dimension can have, as letters: C hidden, A all heads, F feed-forward,
+ * V vocabulary, P positions, Y token types, Z labels; 0 ends the list. */
 struct row {
     const char *name;  /* in the container; %u is the block's number */
     const char *hf[2]; /* in Hugging Face's files: BERT, DistilBERT */
@@ -45,31 +45,31 @@ static const struct row embeddings[] = {
 static const struct row block[] = {
     {"blk.%u.attn_q.weight",
      {BERT "attention.self.query.weight", DISTIL "attention.q_lin.weight"},
-     "CC",
+     "AC",
      PARE_ROLE_LINEAR},
     {"blk.%u.attn_k.weight",
      {BERT "attention.self.key.weight", DISTIL "attention.k_lin.weight"},
-     "CC",
+     "AC",
      PARE_ROLE_LINEAR},
     {"blk.%u.attn_v.weight",
      {BERT "attention.self.value.weight", DISTIL "attention.v_lin.weight"},
-     "CC",
+     "AC",
      PARE_ROLE_LINEAR},
     {"blk.%u.attn_q.bias",
      {BERT "attention.self.query.bias", DISTIL "attention.q_lin.bias"},
-     "C",
+     "A",
      PARE_ROLE_BIAS},
     {"blk.%u.attn_k.bias",
      {BERT "attention.self.key.bias", DISTIL "attention.k_lin.bias"},
-     "C",
+     "A",
      PARE_ROLE_BIAS},
     {"blk.%u.attn_v.bias",
      {BERT "attention.self.value.bias", DISTIL "attention.v_lin.bias"},
-     "C",
+     "A",
      PARE_ROLE_BIAS},
     {"blk.%u.attn_output.weight",
      {BERT "attention.output.dense.weight", DISTIL "attention.out_lin.weight"},
-     "CC",
+     "CA",
      PARE_ROLE_LINEAR},
     {"blk.%u.attn_output.bias",
      {BERT "attention.output.dense.bias", DISTIL "attention.out_lin.bias"},
@@ -131,6 +131,7 @@ static uint64_t dimension(const struct pare_config *config, char letter)
 {
     switch (letter) {
     case 'C': return config->hidden;
+    case 'A': return pare_config_attention_width(config);
     case 'F': return config->ffn;
     case 'V': return config->vocab;
     case 'P': return config->positions;

@@ -38,7 +38,7 @@ struct pare_plan {
 };
 
 /* Slots come from the arena. Within a block query, key and value weights stand next to
- * each other, then their biases: bound to one buffer they are one [3C, C] matrix. */
+ * each other, then their biases: bound to one buffer they are one [3A, C] matrix. */
 enum pare_status pare_plan_make(const struct pare_config *config,
                                 struct pare_arena *arena, struct pare_plan *plan,
                                 struct pare_error *err) PARE_CHECKED;

@@ -32,14 +32,15 @@ double pare_op_macs(const struct pare_config *config, size_t B, size_t tokens,
                     int first_only, enum pare_op op)
 {
     const double C = config->hidden, F = config->ffn, n = (double)tokens;
+    const double A = pare_config_attention_width(config);
     const double T = (double)B * n;
     /* Rows of queries, and of all behind the attention, in all blocks together. */
     const double rows =
         first_only ? (config->layers - 1) * T + (double)B : config->layers * T;
     switch (op) {
-    case PARE_OP_QKV: return (rows + 2 * config->layers * T) * C * C;
-    case PARE_OP_ATTENTION: return 2 * rows * n * C;
-    case PARE_OP_ATTN_OUT: return rows * C * C;
+    case PARE_OP_QKV: return (rows + 2 * config->layers * T) * A * C;
+    case PARE_OP_ATTENTION: return 2 * rows * n * A;
+    case PARE_OP_ATTN_OUT: return rows * C * A;
     case PARE_OP_UP:
     case PARE_OP_DOWN: return rows * C * F;
     case PARE_OP_HEAD:

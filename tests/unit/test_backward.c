@@ -66,11 +66,22 @@ Test(backward, a_classifier_without_a_pooler_agrees_with_finite_differences)
     check_gradients(&config, &mask);
 }
 
+/* Heads that together are narrower than the hidden state, and wider. */
+Test(backward, heads_of_a_width_of_their_own_agree_with_finite_differences)
+{
+    struct pare_config config = toy_config_with_dropout(PARE_BERT, PARE_ACT_GELU);
+    pare_config_set_heads(&config, 2, 4);
+    check_gradients(&config, &mask);
+    pare_config_set_heads(&config, 3, 5);
+    check_gradients(&config, NULL);
+}
+
 Test(backward, first_tokens_alone_give_the_same_bits)
 {
     struct pare_config config = toy_config_with_dropout(PARE_BERT, PARE_ACT_GELU);
     for (config.layers = 1; config.layers <= 3; config.layers++) {
         struct toy toy;
+        pare_config_set_heads(&config, 3, 3 + config.layers);
         config.has_pooler = config.layers != 2;
         toy_open(&toy, &config, &mask);
         float *all;

@@ -48,10 +48,11 @@ static struct pare_meta to_meta(const struct pare_config *config)
 
 Test(container, a_config_comes_back_from_its_keys)
 {
-    struct pare_config configs[3] = {classifier, distilbert(), classifier};
+    struct pare_config configs[4] = {classifier, distilbert(), classifier, classifier};
     configs[2].token_types = 0; /* what only some other programs make */
     configs[2].activation = PARE_ACT_SILU;
-    for (int i = 0; i < 3; i++) {
+    pare_config_set_heads(&configs[3], 2, 8);
+    for (int i = 0; i < 4; i++) {
         struct pare_meta meta = to_meta(&configs[i]);
         struct pare_config back;
         struct pare_error err = {""};
@@ -62,10 +63,42 @@ Test(container, a_config_comes_back_from_its_keys)
     }
 }
 
+/* llama.cpp's names; written where heads are not the hidden width over their number. */
+Test(container, heads_of_a_width_of_their_own_have_keys)
+{
+    static const char *const keys[] = {"bert.attention.key_length",
+                                       "bert.attention.value_length"};
+    struct pare_config narrow = classifier, back;
+    struct pare_error err = {""};
+    struct pare_meta meta = to_meta(&narrow);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_null(pare_meta_find(&meta, keys[i]));
+        cr_assert_eq(pare_meta_set_u32(&meta, keys[i], 8, &err), PARE_OK);
+    }
+    cr_assert_eq(pare_config_from_meta(&meta, "m", &back, &err), PARE_OK);
+    cr_assert_eq(back.head_width, 0, "24 / 3 is 8 in any case");
+    cr_assert_eq(pare_meta_set_u32(&meta, keys[1], 4, &err), PARE_OK);
+    cr_assert_eq(pare_config_from_meta(&meta, "m", &back, &err), PARE_ERR_INPUT);
+    cr_assert_str_eq(err.message,
+                     "m: bert.attention.key_length is 8, bert.attention.value_length 4: "
+                     "keys and values of different widths are not supported");
+    cr_assert_eq(pare_meta_set_u32(&meta, keys[0], 4000, &err), PARE_OK);
+    cr_assert_eq(pare_meta_set_u32(&meta, keys[1], 4000, &err), PARE_OK);
+    cr_assert_eq(pare_config_from_meta(&meta, "m", &back, &err), PARE_ERR_INPUT);
+    cr_assert_str_eq(err.message, "m: width of all heads is 12000, expected 1 to 8192");
+    pare_meta_free(&meta);
+    pare_config_set_heads(&narrow, 2, 8);
+    meta = to_meta(&narrow);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(pare_meta_find(&meta, keys[i])->u, 8);
+    pare_meta_free(&meta);
+}
+
 Test(container, writing_a_config_again_leaves_no_key_behind)
 {
-    struct pare_config other = distilbert(), back;
-    struct pare_meta meta = to_meta(&classifier);
+    struct pare_config other = distilbert(), first = classifier, back;
+    pare_config_set_heads(&first, 2, 8);
+    struct pare_meta meta = to_meta(&first);
     cr_assert_eq(pare_config_to_meta(&other, &meta, NULL), PARE_OK);
     cr_assert_eq(pare_config_from_meta(&meta, "m", &back, NULL), PARE_OK);
     cr_assert_eq(memcmp(&back, &other, sizeof back), 0);

@@ -185,6 +185,18 @@ Test(distill, all_terms_with_dropout_agree_with_finite_differences)
     check(&student, &teacher, &options, 0);
 }
 
+/* Relations between all heads of 8 and of 20. */
+Test(distill, heads_of_a_width_of_their_own_agree_with_finite_differences)
+{
+    struct pare_config student = toy_config(PARE_BERT, PARE_ACT_GELU);
+    struct pare_config teacher = teacher_config(18);
+    struct pare_distill_options options = all_terms();
+    pare_config_set_heads(&student, 2, 4);
+    pare_config_set_heads(&teacher, 5, 4);
+    options.relation_heads = 4;
+    check(&student, &teacher, &options, 0);
+}
+
 Test(distill, states_of_equal_width_agree_with_finite_differences)
 {
     struct pare_config student = toy_config(PARE_DISTILBERT, PARE_ACT_GELU);

@@ -241,3 +241,43 @@ Test(forward, a_headless_model_gives_hidden_states_only)
     pare_acts_free(&acts);
     tear_down(&f);
 }
+
+/* The weights of `whole` without its first head, whose outputs nobody reads any more. */
+static void drop_first_head(struct random_model *whole, struct random_model *less)
+{
+    float *from = whole->weights, *to = less->weights;
+    for (size_t i = 0; i < whole->plan.count; i++) {
+        const struct pare_slot *a = &whole->plan.slots[i], *b = &less->plan.slots[i];
+        const size_t n = pare_slot_elements(a), m = pare_slot_elements(b);
+        const size_t row = (size_t)a->shape[1], kept = (size_t)b->shape[1];
+        if (!strstr(a->name, "attn_output.weight"))
+            memcpy(to, from + (n - m), m * sizeof *to); /* rows, or all */
+        for (size_t k = 0; strstr(a->name, "attn_output.weight") && k < n; k += row) {
+            memset(from + k, 0, (row - kept) * sizeof *from);
+            memcpy(to + k / row * kept, from + k + row - kept, kept * sizeof *to);
+        }
+        from += n;
+        to += m;
+    }
+}
+
+/* A head that nobody reads can be left out: not a bit changes. */
+Test(forward, fewer_heads_of_the_same_width_are_an_ordinary_model)
+{
+    struct pare_config narrow = small_bert;
+    struct fixture whole, less;
+    pare_config_set_heads(&narrow, 2, 8);
+    set_up(&whole, &small_bert, 1);
+    set_up(&less, &narrow, 1);
+    drop_first_head(&whole.model, &less.model);
+    for (int first_only = 0; first_only < 2; first_only++) {
+        struct pare_acts a = {.first_only = first_only}, b = {.first_only = first_only};
+        run(&whole, &whole.batch.batch, 0, NULL, &a);
+        run(&less, &whole.batch.batch, 0, NULL, &b);
+        cr_assert_arr_eq(a.logits, b.logits, N_SEQ * 3 * sizeof *a.logits);
+        pare_acts_free(&a);
+        pare_acts_free(&b);
+    }
+    tear_down(&whole);
+    tear_down(&less);
+}

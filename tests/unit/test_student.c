@@ -303,6 +303,49 @@ Test(student, random_ones_are_drawn_and_may_be_larger)
     close_pair(&p);
 }
 
+/* --- A teacher whose heads are fewer than its width would hold --------------------- */
+
+static void teach_two_heads(struct pair *p)
+{
+    struct pare_config config = teacher_config(PARE_BERT);
+    pare_config_set_heads(&config, 2, 4);
+    TOY_OK(pare_params_new(&config, &p->teacher, err));
+    toy_values(p->teacher, 21);
+    p->student = NULL;
+}
+
+Test(student, heads_of_a_width_of_their_own_keep_it)
+{
+    struct pair p;
+    teach_two_heads(&p);
+    start(&p, &(struct pare_student_options){0});
+    expect_same_states(&p, 0);
+    start(&p, &(struct pare_student_options){.layers = 2, .hidden = 4, .ffn = 10});
+    cr_assert_eq(p.student->config.heads, 2);
+    cr_assert_eq(p.student->config.head_width, 4);
+    start(&p, &(struct pare_student_options){.hidden = 8});
+    cr_assert_eq(p.student->config.head_width, 0, "two heads of 4 are all of 8");
+    close_pair(&p);
+}
+
+/* A head that nobody reads is the one to go. */
+Test(student, a_head_may_go_where_heads_have_a_width_of_their_own)
+{
+    struct pair p;
+    teach_two_heads(&p);
+    for (uint32_t l = 0; l < 5; l++) {
+        float *out = p.teacher->value + p.teacher->blocks[l].attn_out.weight;
+        const size_t dead = 4 * (l % 2);
+        for (size_t row = 0; row < 12; row++)
+            memset(out + row * 8 + dead, 0, 4 * sizeof *out);
+    }
+    start(&p, &(struct pare_student_options){.heads = 1});
+    cr_assert_eq(p.student->config.heads, 1);
+    cr_assert_eq(p.student->config.head_width, 4);
+    expect_same_states(&p, 0);
+    close_pair(&p);
+}
+
 /* --- What may not be asked for ------------------------------------------------------ */
 
 static void expect_refused(const struct pare_student_options *options, const char *phrase)
