@@ -47,6 +47,23 @@ int32_t pare_tokenizer_pad_id(const struct pare_tokenizer *tokenizer);
 /* -1 when there is no [MASK]. */
 int32_t pare_tokenizer_mask_id(const struct pare_tokenizer *tokenizer);
 
+/* A tokenizer of fewer pieces, for text of which much is known. Counts how often a text
+ * takes each piece, added to count[pare_tokenizer_vocab_size]; also pieces of words that
+ * are unknown in the end. */
+enum pare_status pare_tokenizer_count(const struct pare_tokenizer *tokenizer,
+                                      const char *text, size_t length, uint64_t *count,
+                                      struct pare_error *err) PARE_CHECKED;
+/* Sets keep[id] to 1 for special and added tokens, and for pieces of one character,
+ * inside a word or not, when `characters`. */
+void pare_tokenizer_needs(const struct pare_tokenizer *tokenizer, int characters,
+                          uint8_t *keep);
+/* With the pieces of keep[id] != 0, among them those of pare_tokenizer_needs, numbered
+ * anew in their order. Texts of which all pieces that were counted are there get the same
+ * pieces as before. */
+enum pare_status pare_tokenizer_keep(const struct pare_tokenizer *tokenizer,
+                                     const uint8_t *keep, struct pare_tokenizer **out,
+                                     struct pare_error *err) PARE_CHECKED;
+
 enum pare_piece_kind { /* A word is a piece and those behind it that continue it. */
                        PARE_PIECE_LETTERS, /* of \w without digits and underscores; begins
                                               a word */

@@ -37,6 +37,7 @@ struct encoder {
     struct pare_ids *out;
     size_t limit; /* of out->count */
     struct pare_error *err;
+    uint64_t *count;                /* of pieces that are taken, [vocab.count]; or NULL */
     struct text_buffer *normalized; /* if set, the text goes here and not into words */
     struct mark *marks;
     size_t mark_count, mark_capacity;
@@ -51,6 +52,8 @@ static enum pare_status push(struct encoder *e, int32_t id)
         PARE_TRY(pare_grow(&out->ids, &out->capacity, out->count + 1, sizeof *out->ids,
                            e->err));
     out->ids[out->count++] = id;
+    if (e->count)
+        e->count[id]++;
     return PARE_OK;
 }
 
@@ -349,9 +352,9 @@ static enum pare_status encode_valid(struct encoder *e, const char *text, size_t
     return e->t->add_special ? push(e, e->t->sep) : PARE_OK;
 }
 
-enum pare_status pare_tokenizer_encode(const struct pare_tokenizer *tokenizer,
-                                       const char *text, size_t length, size_t max_tokens,
-                                       struct pare_ids *out, struct pare_error *err)
+static enum pare_status encode(const struct pare_tokenizer *tokenizer, const char *text,
+                               size_t length, size_t max_tokens, uint64_t *count,
+                               struct pare_ids *out, struct pare_error *err)
 {
     size_t before = out->count;
     struct encoder e;
@@ -359,6 +362,7 @@ enum pare_status pare_tokenizer_encode(const struct pare_tokenizer *tokenizer,
     e.t = tokenizer;
     e.out = out;
     e.err = err;
+    e.count = count;
     e.limit = SIZE_MAX;
     if (max_tokens) {
         if (tokenizer->add_special && max_tokens < 2)
@@ -379,6 +383,23 @@ enum pare_status pare_tokenizer_encode(const struct pare_tokenizer *tokenizer,
     }
     if (status != PARE_OK)
         out->count = before;
+    return status;
+}
+
+enum pare_status pare_tokenizer_encode(const struct pare_tokenizer *tokenizer,
+                                       const char *text, size_t length, size_t max_tokens,
+                                       struct pare_ids *out, struct pare_error *err)
+{
+    return encode(tokenizer, text, length, max_tokens, NULL, out, err);
+}
+
+enum pare_status pare_tokenizer_count(const struct pare_tokenizer *tokenizer,
+                                      const char *text, size_t length, uint64_t *count,
+                                      struct pare_error *err)
+{
+    struct pare_ids ids = {0};
+    const enum pare_status status = encode(tokenizer, text, length, 0, count, &ids, err);
+    pare_ids_free(&ids);
     return status;
 }
 
