@@ -1,9 +1,9 @@
 #include "tools/distill_options.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "tools/number_list.h"
 
 const char *const distill_family_words[] = {"distilbert", "bert", "teacher's", NULL};
 static const enum pare_family families[] = {PARE_DISTILBERT, PARE_BERT};
@@ -23,38 +23,6 @@ struct distill_options distill_options_default(void)
 
 /* --- Lists ------------------------------------------------------------------------ */
 
-/* A number of at most four digits at *text, which moves behind it; -1 for none. */
-static long number_at(const char **text)
-{
-    char *end;
-    if (**text < '0' || **text > '9')
-        return -1;
-    errno = 0;
-    const long value = strtol(*text, &end, 10);
-    if (errno || value > 9999)
-        return -1;
-    *text = end;
-    return value;
-}
-
-static enum pare_status parse_blocks(const char *text, uint32_t *out, size_t *n,
-                                     struct pare_error *err)
-{
-    const char *at = text;
-    *n = 0;
-    for (;;) {
-        const long value = number_at(&at);
-        if (value < 0 || *n == PARE_MAX_PAIRS || (*at && *at != ','))
-            return pare_fail(err, PARE_ERR_USAGE,
-                             "--from \"%.80s\": expected blocks such as 0,3,5, at most "
-                             "%d",
-                             text, PARE_MAX_PAIRS);
-        out[(*n)++] = (uint32_t)value;
-        if (!*at++)
-            return PARE_OK;
-    }
-}
-
 static enum pare_status parse_pairs(const char *option, const char *text, size_t most,
                                     struct pare_layer_pair *out, size_t *n,
                                     struct pare_error *err)
@@ -62,10 +30,10 @@ static enum pare_status parse_pairs(const char *option, const char *text, size_t
     const char *at = text;
     *n = 0;
     for (;;) {
-        const long student = number_at(&at);
+        const long student = number_list_next(&at);
         const int colon = *at == ':';
         at += colon;
-        const long teacher = number_at(&at);
+        const long teacher = number_list_next(&at);
         if (student < 0 || !colon || teacher < 0 || *n == most || (*at && *at != ','))
             return pare_fail(
                 err, PARE_ERR_USAGE, "--%s \"%.80s\": expected %s, at most %zu", option,
@@ -141,7 +109,8 @@ enum pare_status distill_options_student(const struct distill_options *o,
         .draw = !strcmp(o->init, "random"),
     };
     if (o->from) {
-        PARE_TRY(parse_blocks(o->from, from, &options->n_from, err));
+        PARE_TRY(number_list_parse("from", o->from, PARE_MAX_PAIRS, from,
+                                   &options->n_from, err));
         options->from = from;
     }
     if (!options->layers && !o->from)

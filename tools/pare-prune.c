@@ -5,6 +5,7 @@
 #include "runtime/model/container.h"
 #include "tools/outputs.h"
 #include "tools/prune.h"
+#include "tools/prune_structure.h"
 
 static enum pare_status solve(struct prune_work *w)
 {
@@ -94,13 +95,40 @@ static enum pare_status prune(struct prune_work *w)
     return PARE_OK;
 }
 
+/* Parts of the model instead of weights of its matrices. */
+static enum pare_status run_structure(struct pare_cli *cli, const struct prune_options *o,
+                                      const struct structure_options *structure,
+                                      struct pare_error *err)
+{
+    const struct structure_common common = {.calibration = &o->calibration,
+                                            .damping = o->damping,
+                                            .strict = o->strict,
+                                            .dry_run = o->dry_run,
+                                            .json = o->json};
+    const char *other = prune_options_given(o);
+    if (other)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--%s and --%s are two ways to prune: take them one after the "
+                         "other",
+                         other, structure_option_given(structure));
+    return structure_run(cli, structure, &common, err);
+}
+
+struct all_options {
+    struct prune_options prune;
+    struct structure_options structure;
+};
+
 static enum pare_status run(struct pare_cli *cli, void *context, struct pare_error *err)
 {
-    const struct prune_options *o = context;
+    const struct all_options *all = context;
+    const struct prune_options *o = &all->prune;
     struct prune_work w = {.base = {.cli = cli, .err = err}, .o = o};
-    PARE_TRY(prune_options_check(o, err));
     if (!cli->output && !o->dry_run)
         return pare_fail(err, PARE_ERR_USAGE, "-o OUTPUT is needed, or --dry-run");
+    if (structure_option_given(&all->structure))
+        return run_structure(cli, o, &all->structure, err);
+    PARE_TRY(prune_options_check(o, err));
     PARE_TRY(pare_stored_open_container(cli->operands[0], &w.base.stored, err));
     enum pare_status status = prune(&w);
     for (size_t i = 0; w.forms && i < w.base.stored.plan.count; i++)
@@ -112,53 +140,50 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
 
 int main(int argc, char **argv)
 {
-    struct prune_options o = {.solver = -1,
-                              .scheme = PARE_SCHEME_F16,
-                              .group_size = -1,
-                              .passes = PARE_PRUNE_PASSES,
-                              .damping = PARE_DAMPING};
+    struct all_options all = {.prune = prune_options_default()};
     const struct pare_cli_option options[] = {
-        PARE_CLI_STRING('s', "sparsity", "PATTERN", &o.sparsity,
+        PARE_CLI_STRING('s', "sparsity", "PATTERN", &all.prune.sparsity,
                         "what goes of each matrix: a share (50%, 0.5), N:M (2:4: two of "
                         "four stay), a share of blocks (80%/1x4: of one row and four "
                         "columns), or keep: the zeros it has, and nothing else"),
-        PARE_CLI_CHOICE(0, "solver", "NAME", &o.solver, prune_solvers,
+        PARE_CLI_CHOICE(0, "solver", "NAME", &all.prune.solver, prune_solvers,
                         "how it is chosen: magnitude, the smallest weights; wanda, the "
                         "smallest times the size of their inputs; sparsegpt, those that "
                         "others can make up for, which they do; sparsegpt with "
                         "--calibration, else magnitude"),
-        PARE_CLI_CHOICE(0, "scheme", "SCHEME", &o.scheme, pare_scheme_names,
+        PARE_CLI_CHOICE(0, "scheme", "SCHEME", &all.prune.scheme, pare_scheme_names,
                         "number format of what stays: f16, int8, int8g, int7 to int2, "
                         "or f32, dense, for training that goes on"),
-        PARE_CLI_INT(0, "group-size", "N", &o.group_size, 0, PARE_GROUP_MOST,
+        PARE_CLI_INT(0, "group-size", "N", &all.prune.group_size, 0, PARE_GROUP_MOST,
                      "weights along a row that share a scale in int8g and int7 to int2: "
                      "a multiple of 32, or 0 for a whole row; 32 when not given"),
-        PARE_CLI_STRINGS(0, "override", "GLOB=PATTERN", &o.override,
+        PARE_CLI_STRINGS(0, "override", "GLOB=PATTERN", &all.prune.override,
                          "the sparsity of the matrices whose names match; the last "
                          "match counts"),
-        PARE_CLI_STRINGS(0, "skip", "GLOB", &o.skip,
+        PARE_CLI_STRINGS(0, "skip", "GLOB", &all.prune.skip,
                          "leave the matrices whose names match as they are"),
-        CALIBRATION_OPTIONS(&o.calibration),
-        PARE_CLI_INT(0, "passes", "N", &o.passes, 0, 100,
+        CALIBRATION_OPTIONS(&all.prune.calibration),
+        PARE_CLI_INT(0, "passes", "N", &all.prune.passes, 0, 100,
                      "how often the weights that stay are gone through again, each for "
                      "what the others around it became"),
-        PARE_CLI_DOUBLE(0, "damping", "X", &o.damping, 0, 100,
+        PARE_CLI_DOUBLE(0, "damping", "X", &all.prune.damping, 0, 100,
                         "added to the second moments of the inputs, of the mean of their "
                         "diagonal"),
-        PARE_CLI_DOUBLE(0, "correct", "X", &o.correct, 0, 1,
+        PARE_CLI_DOUBLE(0, "correct", "X", &all.prune.correct, 0, 1,
                         "how far weights are changed to make up for what the pruned "
                         "layers before did to their inputs: 0 not at all, 1 all the way"),
-        PARE_CLI_FLAG(0, "sequential", &o.sequential,
+        PARE_CLI_FLAG(0, "sequential", &all.prune.sequential,
                       "the layers of a block one after the other, each for inputs that "
                       "the pruned ones before it make"),
-        PARE_CLI_FLAG(0, "strict", &o.strict,
+        STRUCTURE_OPTIONS(&all.structure),
+        PARE_CLI_FLAG(0, "strict", &all.prune.strict,
                       "fail when a matrix does not fit the pattern or the groups, "
                       "instead of pruning single weights or storing f16; and when "
                       "moments of inputs need more damping or are of no use"),
-        PARE_CLI_FLAG('n', "dry-run", &o.dry_run,
+        PARE_CLI_FLAG('n', "dry-run", &all.prune.dry_run,
                       "print what each tensor is to become and its size; write nothing"),
-        PARE_CLI_FLAG(0, "plan", &o.dry_run, "the same as --dry-run"),
-        PARE_CLI_STRING(0, "json", "FILE", &o.json,
+        PARE_CLI_FLAG(0, "plan", &all.prune.dry_run, "the same as --dry-run"),
+        PARE_CLI_STRING(0, "json", "FILE", &all.prune.json,
                         "write sizes, sparsity and errors of all tensors to FILE; with "
                         "--dry-run, the plan"),
         PARE_CLI_END,
@@ -206,5 +231,5 @@ int main(int argc, char **argv)
         .max_operands = 1,
         .common = PARE_CLI_OUTPUT | PARE_CLI_SEED,
     };
-    return pare_cli_main(&program, argc, argv, run, &o);
+    return pare_cli_main(&program, argc, argv, run, &all);
 }

@@ -66,6 +66,10 @@ struct prune_work {
 
 /* --- Deciding --- */
 
+struct prune_options prune_options_default(void);
+/* The first option that was given of those that are not for pruning in any form, or
+ * NULL. */
+const char *prune_options_given(const struct prune_options *o);
 /* PARE_ERR_USAGE for options that do not go together. */
 enum pare_status prune_options_check(const struct prune_options *o,
                                      struct pare_error *err) PARE_CHECKED;

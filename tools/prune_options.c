@@ -42,6 +42,29 @@ static enum pare_status check_solver(const struct prune_options *o,
     return PARE_OK;
 }
 
+struct prune_options prune_options_default(void)
+{
+    return (struct prune_options){.solver = -1,
+                                  .scheme = PARE_SCHEME_F16,
+                                  .group_size = -1,
+                                  .passes = PARE_PRUNE_PASSES,
+                                  .damping = PARE_DAMPING};
+}
+
+const char *prune_options_given(const struct prune_options *o)
+{
+    return o->sparsity                      ? "sparsity"
+           : o->solver >= 0                 ? "solver"
+           : o->scheme != PARE_SCHEME_F16   ? "scheme"
+           : o->group_size >= 0             ? "group-size"
+           : o->override.count              ? "override"
+           : o->skip.count                  ? "skip"
+           : o->passes != PARE_PRUNE_PASSES ? "passes"
+           : o->correct > 0                 ? "correct"
+           : o->sequential                  ? "sequential"
+                                            : NULL;
+}
+
 enum pare_status prune_options_check(const struct prune_options *o,
                                      struct pare_error *err)
 {

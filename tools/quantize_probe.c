@@ -6,6 +6,7 @@
 
 #include "runtime/base/alloc.h"
 #include "runtime/base/interrupt.h"
+#include "tools/output_change.h"
 
 #define PROBED_TOKENS 6000 /* of the text, about, for each matrix */
 
@@ -35,42 +36,11 @@ static enum pare_status bind(struct budget_probe *p, int part)
                                 p->w->err);
 }
 
-/* Outputs of the batch: logits, or hidden states. */
-static const float *outputs_of(const struct budget_probe *p,
-                               const struct pare_batch *batch, size_t *rows,
-                               size_t *width)
-{
-    const struct pare_config *config = &p->w->stored.config;
-    *rows = config->labels ? batch->n_seq : batch->n_tokens;
-    *width = config->labels ? config->labels : config->hidden;
-    return config->labels ? p->acts.logits : p->acts.blocks[config->layers - 1].output;
-}
-
-/* Of one row: KL(softmax(a), softmax(b)); or the squared change, of the square. */
-static double row_loss(const struct budget_probe *p, const float *a, const float *b,
-                       size_t n)
-{
-    const struct pare_kernels *kernels = pare_kernels();
-    double change = 0, size = 0;
-    if (!p->w->stored.config.labels) {
-        for (size_t i = 0; i < n; i++) {
-            const double d = (double)b[i] - (double)a[i];
-            change += d * d;
-            size += (double)a[i] * (double)a[i];
-        }
-        return size > 0 ? change / size : 0;
-    }
-    memcpy(p->p, a, n * sizeof *a);
-    kernels->softmax(p->p, 1, n);
-    for (size_t i = 0; i < n; i++)
-        change += (double)p->p[i] * ((double)a[i] - (double)b[i]);
-    return change + (double)kernels->logsumexp(b, n) - (double)kernels->logsumexp(a, n);
-}
-
 /* Runs the batches; keeps the outputs when loss is NULL, else compares with them. */
 static enum pare_status run(struct budget_probe *p, double *loss)
 {
     const struct quantize_work *w = p->w;
+    const struct pare_config *config = &w->stored.config;
     float *at = p->outputs;
     size_t all = 0;
     double sum = 0;
@@ -79,9 +49,9 @@ static enum pare_status run(struct budget_probe *p, double *loss)
         size_t rows, width;
         PARE_TRY(pare_check_interrupted(w->err));
         PARE_TRY(pare_forward(p->model, batch, NULL, &p->acts, w->err));
-        const float *out = outputs_of(p, batch, &rows, &width);
+        const float *out = output_rows(config, batch, &p->acts, &rows, &width);
         for (size_t r = 0; loss && r < rows; r++)
-            sum += row_loss(p, at + r * width, out + r * width, width);
+            sum += output_change(config, at + r * width, out + r * width, width, p->p);
         if (!loss)
             memcpy(at, out, rows * width * sizeof *out);
         at += rows * width;
