@@ -80,6 +80,7 @@ static enum pare_status prune(struct prune_work *w)
     PARE_TRY(
         outputs_check(w->o->dry_run ? NULL : base->cli->output, w->o->json, base->err));
     PARE_TRY(prune_prepare(w));
+    PARE_TRY(prune_spread(w));
     PARE_TRY(pare_ckpt_sha256(base->stored.ckpt, base->sha256, base->err));
     tell_patterns(w);
     if (w->o->dry_run)
@@ -151,6 +152,10 @@ int main(int argc, char **argv)
                         "smallest times the size of their inputs; sparsegpt, those that "
                         "others can make up for, which they do; sparsegpt with "
                         "--calibration, else magnitude"),
+        PARE_CLI_CHOICE(0, "spread", "HOW", &all.prune.spread, prune_spreads,
+                        "the share of each matrix: uniform, the same; global, of "
+                        "magnitude, whatever is below one threshold; sensitivity, by "
+                        "what the outputs on the calibration text mind"),
         PARE_CLI_CHOICE(0, "scheme", "SCHEME", &all.prune.scheme, pare_scheme_names,
                         "number format of what stays: f16, int8, int8g, int7 to int2, "
                         "or f32, dense, for training that goes on"),

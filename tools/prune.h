@@ -7,10 +7,13 @@
 
 enum prune_solver { PRUNE_MAGNITUDE, PRUNE_WANDA, PRUNE_SPARSEGPT };
 extern const char *const prune_solvers[];
+enum prune_spreading { PRUNE_UNIFORM, PRUNE_GLOBAL, PRUNE_SENSITIVITY };
+extern const char *const prune_spreads[];
 
 struct prune_options {
     const char *sparsity; /* or NULL */
     int solver;           /* enum prune_solver, -1: not given */
+    int spread;           /* enum prune_spreading */
     int scheme;           /* enum pare_scheme */
     int group_size;       /* -1: not given */
     int passes;
@@ -26,6 +29,7 @@ struct prune_options {
 struct prune_slot {
     int pruned; /* it is a matrix of a block, and not skipped */
     int keep;   /* its zeros stay, nothing else goes */
+    int spread; /* its share is one of all matrices' */
     int other;  /* its shape does not fit the pattern: single weights go instead */
     struct pare_pattern pattern;
     size_t zeros;              /* at least */
@@ -75,6 +79,10 @@ enum pare_status prune_options_check(const struct prune_options *o,
                                      struct pare_error *err) PARE_CHECKED;
 /* Fills slots and items. */
 enum pare_status prune_decide(struct prune_work *w) PARE_CHECKED;
+/* How many zeros slot i gets, and how it is stored. */
+enum pare_status prune_decide_zeros(struct prune_work *w, size_t i) PARE_CHECKED;
+/* Another share for each matrix, when it is to be spread. */
+enum pare_status prune_spread(struct prune_work *w) PARE_CHECKED;
 /* Reads the calibration text if there is one to be read. */
 enum pare_status prune_prepare(struct prune_work *w) PARE_CHECKED;
 /* The codes that slot i gets; 0: it stays floats. */

@@ -1,5 +1,4 @@
 /* Pruned matrices as they are stored: what of them, and in how many bytes. */
-#include <stdio.h>
 #include <string.h>
 
 #include "runtime/base/alloc.h"
@@ -297,13 +296,6 @@ static int has(void *context, size_t i)
     return w->forms[i].weight.N > 0;
 }
 
-/* "X.weight" with something behind it. */
-static void name_part(const struct pare_slot *slot, const char *end,
-                      char out[PARE_INPUT_NAME_SIZE])
-{
-    snprintf(out, PARE_INPUT_NAME_SIZE, "%s_%s", slot->name, end);
-}
-
 static enum pare_status plan_sparse(const struct prune_work *w, size_t i,
                                     struct pare_gguf_writer *writer)
 {
@@ -315,12 +307,12 @@ static enum pare_status plan_sparse(const struct prune_work *w, size_t i,
     const uint64_t kept[] = {strips, form->kept_bytes / strips};
     const uint64_t values =
         weight->type == PARE_F16 ? form->data_bytes / 2 : form->data_bytes;
-    char name[PARE_INPUT_NAME_SIZE];
-    name_part(slot, "sparse", name);
+    char name[PARE_NAME_SIZE + 8];
+    pare_sparse_name(slot->name, "sparse", name);
     PARE_TRY(pare_gguf_writer_plan(writer, name, PARE_I32, 1, &numbers, w->base.err));
-    name_part(slot, weight->sparse.m ? "ranks" : "mask", name);
+    pare_sparse_name(slot->name, weight->sparse.m ? "ranks" : "mask", name);
     PARE_TRY(pare_gguf_writer_plan(writer, name, PARE_I8, 2, kept, w->base.err));
-    name_part(slot, "values", name);
+    pare_sparse_name(slot->name, "values", name);
     return pare_gguf_writer_plan(writer, name, weight->type, 1, &values, w->base.err);
 }
 
@@ -330,18 +322,18 @@ static enum pare_status plan(void *context, size_t i, struct pare_gguf_writer *w
     const struct pare_slot *slot = &w->base.stored.plan.slots[i];
     const struct pare_weight *weight = &w->forms[i].weight;
     const int bits = weight->groups.bits;
-    char name[PARE_INPUT_NAME_SIZE];
+    char name[PARE_NAME_SIZE + 8];
     if (weight->sparse.rows) {
         PARE_TRY(plan_sparse(w, i, writer));
     } else if (bits) {
         const uint64_t coded[] = {weight->N, pare_codes_bytes(bits, weight->K)};
-        name_part(slot, "codes", name);
+        pare_codes_name(slot->name, name);
         PARE_TRY(pare_gguf_writer_plan(writer, name, PARE_I8, 2, coded, w->base.err));
     } else {
         PARE_TRY(pare_gguf_writer_plan(writer, slot->name, weight->type, 2, slot->shape,
                                        w->base.err));
     }
-    name_part(slot, "scale", name);
+    pare_scale_name(slot->name, name);
     if (bits) {
         const uint64_t scaled[] = {weight->N, weight->K / weight->groups.size};
         return pare_gguf_writer_plan(writer, name, PARE_F16, 2, scaled, w->base.err);

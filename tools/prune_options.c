@@ -35,6 +35,13 @@ static enum pare_status check_solver(const struct prune_options *o,
         return pare_fail(err, PARE_ERR_USAGE,
                          "--solver magnitude has no use for --calibration unless what "
                          "stays becomes codes");
+    if (o->spread == PRUNE_SENSITIVITY && !calibrated)
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--spread sensitivity needs text: --calibration FILE");
+    if (o->spread == PRUNE_GLOBAL &&
+        (o->solver > PRUNE_MAGNITUDE || (o->solver < 0 && calibrated)))
+        return pare_fail(err, PARE_ERR_USAGE,
+                         "--spread global is for --solver magnitude");
     if (!calibrated && (o->passes != PARE_PRUNE_PASSES || o->sequential ||
                         differ(o->damping, PARE_DAMPING)))
         return pare_fail(err, PARE_ERR_USAGE,
@@ -114,6 +121,7 @@ static enum pare_status apply(struct prune_work *w, const char *glob, const char
             continue;
         matches++;
         w->slots[i].pruned = value != NULL;
+        w->slots[i].spread = 0;
         if (value)
             PARE_TRY(parse(value, &w->slots[i], w->base.err));
     }
@@ -128,6 +136,9 @@ static enum pare_status apply_rules(struct prune_work *w)
     struct pare_arena *arena = &w->base.stored.arena;
     if (w->o->sparsity)
         PARE_TRY(apply(w, "*", w->o->sparsity));
+    for (size_t i = 0; i < w->base.stored.plan.count; i++)
+        w->slots[i].spread =
+            w->slots[i].pruned && !w->slots[i].keep && !w->slots[i].pattern.m;
     for (size_t i = 0; i < w->o->override.count; i++) {
         const char *glob, *value;
         PARE_TRY(scheme_options_split(w->o->override.items[i], "GLOB=SPARSITY", arena,
@@ -215,14 +226,17 @@ static enum pare_status look_at_zeros(struct prune_work *w, size_t i)
     return PARE_OK;
 }
 
-static enum pare_status decide_zeros(struct prune_work *w, size_t i)
+enum pare_status prune_decide_zeros(struct prune_work *w, size_t i)
 {
     const struct pare_slot *slot = &w->base.stored.plan.slots[i];
     struct prune_slot *s = &w->slots[i];
     struct pare_pattern *pattern = &s->pattern;
     const size_t N = (size_t)slot->shape[0], K = (size_t)slot->shape[1];
-    if (s->keep)
-        return look_at_zeros(w, i);
+    if (s->keep) {
+        PARE_TRY(look_at_zeros(w, i));
+        prune_form_plan(w, i);
+        return PARE_OK;
+    }
     const enum pare_status status = pare_pattern_check(pattern, N, K, w->base.err);
     if (status != PARE_OK && w->o->strict)
         return pare_fail_in(w->base.err, status, "tensor %s", slot->name);
@@ -238,6 +252,7 @@ static enum pare_status decide_zeros(struct prune_work *w, size_t i)
         s->sparse.m = pattern->m;
     }
     s->zeros = block * (size_t)rint(pattern->sparsity * (double)(N * K / block));
+    prune_form_plan(w, i);
     return PARE_OK;
 }
 
@@ -260,9 +275,9 @@ enum pare_status prune_decide(struct prune_work *w)
     PARE_TRY(apply_rules(w));
     PARE_TRY(decide_items(w));
     for (size_t i = 0; i < count; i++) {
-        if (w->slots[i].pruned)
-            PARE_TRY(decide_zeros(w, i));
         prune_form_plan(w, i);
+        if (w->slots[i].pruned)
+            PARE_TRY(prune_decide_zeros(w, i));
     }
     return PARE_OK;
 }

@@ -111,6 +111,8 @@ cJSON *prune_options_json(const struct prune_work *w)
     if (json &&
         (!o->sparsity || cJSON_AddStringToObject(json, "sparsity", o->sparsity)) &&
         cJSON_AddStringToObject(json, "solver", prune_solvers[w->solver]) &&
+        (o->spread == PRUNE_UNIFORM ||
+         cJSON_AddStringToObject(json, "spread", prune_spreads[o->spread])) &&
         cJSON_AddStringToObject(json, "scheme",
                                 pare_scheme_name((enum pare_scheme)o->scheme)) &&
         (o->group_size < 0 ||
