@@ -43,9 +43,10 @@ static enum pare_status check_solver(const struct prune_options *o,
         return pare_fail(err, PARE_ERR_USAGE,
                          "--spread global is for --solver magnitude");
     if (!calibrated && (o->passes != PARE_PRUNE_PASSES || o->sequential ||
-                        differ(o->damping, PARE_DAMPING)))
+                        o->correct > 0 || differ(o->damping, PARE_DAMPING)))
         return pare_fail(err, PARE_ERR_USAGE,
-                         "--passes, --damping and --sequential are for --calibration");
+                         "--passes, --damping, --correct and --sequential are for "
+                         "--calibration");
     return PARE_OK;
 }
 
@@ -275,9 +276,10 @@ enum pare_status prune_decide(struct prune_work *w)
     PARE_TRY(apply_rules(w));
     PARE_TRY(decide_items(w));
     for (size_t i = 0; i < count; i++) {
-        prune_form_plan(w, i);
         if (w->slots[i].pruned)
             PARE_TRY(prune_decide_zeros(w, i));
+        else
+            prune_form_plan(w, i);
     }
     return PARE_OK;
 }

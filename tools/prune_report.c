@@ -224,14 +224,14 @@ void prune_tell_result(const struct prune_work *w)
 {
     const struct totals t = add_up(w, 1);
     char before[24], after[24];
-    pare_cli_info(
-        w->base.cli,
-        "%s: %.2f %% of %.3g million weights are zero, tensors %s -> %s (%.3fx, %.2f "
-        "bits a weight), error %.3f %%",
-        w->base.cli->output, 100 * share(t.zeros, t.pruned), 1e-6 * (double)t.pruned,
-        pare_cli_bytes(t.before, before), pare_cli_bytes(t.after, after),
-        share(t.after, t.before), 8 * share(t.after, t.parameters),
-        100 * pare_quant_error_relative(&t.error));
+    pare_cli_info(w->base.cli,
+                  "%s: %.2f %% of %llu weights are zero, tensors %s -> %s (%.3fx, %.2f "
+                  "bits a weight), error %.3f %%",
+                  w->base.cli->output, 100 * share(t.zeros, t.pruned),
+                  (unsigned long long)t.pruned, pare_cli_bytes(t.before, before),
+                  pare_cli_bytes(t.after, after), share(t.after, t.before),
+                  8 * share(t.after, t.parameters),
+                  100 * pare_quant_error_relative(&t.error));
     if (w->calibration.samples)
         pare_cli_info(w->base.cli, "peak memory %s",
                       pare_cli_bytes(pare_peak_memory(), before));
