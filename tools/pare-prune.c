@@ -106,12 +106,6 @@ static enum pare_status run_structure(struct pare_cli *cli, const struct prune_o
                                             .strict = o->strict,
                                             .dry_run = o->dry_run,
                                             .json = o->json};
-    const char *other = prune_options_given(o);
-    if (other)
-        return pare_fail(err, PARE_ERR_USAGE,
-                         "--%s and --%s are two ways to prune: take them one after the "
-                         "other",
-                         other, structure_option_given(structure));
     return structure_run(cli, structure, &common, err);
 }
 
@@ -119,6 +113,21 @@ struct all_options {
     struct prune_options prune;
     struct structure_options structure;
 };
+
+static enum pare_status check(struct pare_cli *cli, void *context, struct pare_error *err)
+{
+    const struct all_options *all = context;
+    const char *parts = structure_option_given(&all->structure);
+    const char *weights = prune_options_given(&all->prune);
+    (void)cli;
+    if (!parts)
+        return prune_options_check(&all->prune, err);
+    return weights ? pare_fail(err, PARE_ERR_USAGE,
+                               "--%s and --%s are two ways to prune: take them one after "
+                               "the other",
+                               weights, parts)
+                   : PARE_OK;
+}
 
 static enum pare_status run(struct pare_cli *cli, void *context, struct pare_error *err)
 {
@@ -129,7 +138,6 @@ static enum pare_status run(struct pare_cli *cli, void *context, struct pare_err
         return pare_fail(err, PARE_ERR_USAGE, "-o OUTPUT is needed, or --dry-run");
     if (structure_option_given(&all->structure))
         return run_structure(cli, o, &all->structure, err);
-    PARE_TRY(prune_options_check(o, err));
     PARE_TRY(pare_stored_open_container(cli->operands[0], &w.base.stored, err));
     enum pare_status status = prune(&w);
     for (size_t i = 0; w.forms && i < w.base.stored.plan.count; i++)
@@ -234,6 +242,7 @@ int main(int argc, char **argv)
         .examples = examples,
         .min_operands = 1,
         .max_operands = 1,
+        .check = check,
         .common = PARE_CLI_OUTPUT | PARE_CLI_SEED,
     };
     return pare_cli_main(&program, argc, argv, run, &all);

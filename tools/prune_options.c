@@ -67,6 +67,7 @@ const char *prune_options_given(const struct prune_options *o)
            : o->group_size >= 0             ? "group-size"
            : o->override.count              ? "override"
            : o->skip.count                  ? "skip"
+           : o->spread != PRUNE_UNIFORM     ? "spread"
            : o->passes != PARE_PRUNE_PASSES ? "passes"
            : o->correct > 0                 ? "correct"
            : o->sequential                  ? "sequential"
@@ -79,10 +80,13 @@ enum pare_status prune_options_check(const struct prune_options *o,
     const enum pare_scheme scheme = (enum pare_scheme)o->scheme;
     const int groups = scheme == PARE_SCHEME_INT8 ||
                        (scheme >= PARE_SCHEME_INT8_GROUPS && scheme <= PARE_SCHEME_INT2);
+    struct pare_pattern pattern;
     if (!o->sparsity && !o->override.count)
         return pare_fail(err, PARE_ERR_USAGE,
                          "--sparsity is needed: a share like 50%%, N:M like 2:4, a share "
                          "of blocks like 80%%/1x4, or keep");
+    if (o->sparsity && !is_keep(o->sparsity))
+        PARE_TRY(pare_pattern_parse(o->sparsity, &pattern, err));
     if (scheme != PARE_SCHEME_F32 && scheme != PARE_SCHEME_F16 && !groups)
         return pare_fail(err, PARE_ERR_USAGE,
                          "--scheme %s: what stays of a pruned matrix is stored as f16, "
