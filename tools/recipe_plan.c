@@ -127,7 +127,7 @@ static enum pare_status expand(const struct planning *p, const char *text,
             PARE_TRY_OUT(variable_at(p, &text, &piece));
             n = strlen(piece);
         }
-        PARE_TRY_OUT(pare_grow(&out, &capacity, length + n, 1, p->err));
+        PARE_TRY_OUT(pare_grow(&out, &capacity, length + n + 1, 1, p->err));
         memcpy(out + length, piece, n);
         length += n;
     }
