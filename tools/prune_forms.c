@@ -189,6 +189,7 @@ enum pare_status prune_form_index(const struct prune_work *w, struct prune_form 
         PARE_TRY(pare_alloc_raw(&form->sets, 256, sizeof *form->sets, w->base.err));
         pare_sparse_list_sets(sparse->n, sparse->m, form->sets);
     }
+    sparse->start = form->start;
     return pare_sparse_index(sparse, weight->N, weight->K, pare_weight_value_bits(weight),
                              form->start, w->base.err);
 }
@@ -263,10 +264,11 @@ static enum pare_status pack(struct prune_work *w, const float *Q,
     const size_t bytes = store_strips(form, Q, values, bits, codes);
     pare_free(form->data);
     form->data = NULL;
-    form->data_bytes = bytes;
-    PARE_TRY_OUT(pare_alloc_raw(&form->data, bytes, 1, w->base.err));
+    PARE_TRY_OUT(prune_form_index(w, form));
+    form->data_bytes = (size_t)pare_sparse_stored_bytes(&weight->sparse, N,
+                                                        pare_weight_value_bits(weight));
+    PARE_TRY_OUT(pare_alloc(&form->data, form->data_bytes, 1, w->base.err));
     memcpy(form->data, values, bytes);
-    status = prune_form_index(w, form);
 out:
     pare_free(values);
     pare_free(bits);

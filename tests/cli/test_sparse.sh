@@ -49,6 +49,12 @@ check 3 "tensor blk.0.attn_q.weight_values: a sparse matrix is not converted bac
     pare-convert F16_mask.gguf -o x.gguf
 absent x.gguf
 
+# Nothing may be left of a matrix.
+check 0 - pare-prune -q tiny.gguf -s 99.99% -o none.gguf
+check 0 "blk.0.attn_q.weight      F16/mask       [32, 32]                    146 100.00 %" \
+    pare-inspect none.gguf
+check 0 '"logits":[' pare-run none.gguf "a funny film" --json
+
 # A calibration walk, and formats for a size, see what is left to see.
 check 0 "6 sparse matrices stay as they are" pare-quantize int5_32_4_8.gguf -s int4 \
     --calibration plain.txt -o q.gguf --progress none

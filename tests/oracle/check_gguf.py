@@ -10,7 +10,8 @@ reader below and with the `gguf` package, compares header, keys, tensors and the
 with one another and with the checkpoint, computes the content hash that pare-inspect
 prints, and runs token ids through a forward in numpy (from the document's equations, in
 double precision; I8 and codes as the document says they run) against pare-run. Super-blocks
-only when the model is wide enough. Sparse matrices are written here too (sparse_matrices.py).
+only when the model is wide enough. Sparse matrices are made by pare-prune, and written here too
+(sparse_matrices.py).
 """
 import hashlib
 import json
@@ -522,6 +523,7 @@ def main():
             print(f"{kind:7} {count:3} matrices, {len(c.keys)} keys, forward within {worst:.1e}")
         check_inputs(binaries, base, f32, sequences)
         check_sparse(binaries, base, f32, sequences)
+        check_pruned(binaries, base, sequences)
 
 
 # Rows, columns, n, m, bits of codes; what values are; share that is kept.
@@ -562,13 +564,36 @@ def check_sparse(binaries, base, f32, sequences):
         print(f"sparse {kind} {pattern}: forward within {worst:.1e}")
 
 
+def check_pruned(binaries, base, sequences):
+    """The same for what pare-prune writes."""
+    path = base.with_name("pruned.gguf")
+    for sparsity, scheme in (("60%", "f16"), ("2:4", "f16"), ("80%/1x4", "int8"), ("1:4", "int8"),
+                             ("75%/16x1", "int4"), ("2:4", "int3"), ("4:8", "int5"),
+                             ("99.99%", "int8g")):
+        words = ["-s", sparsity, "--scheme", scheme]
+        if scheme not in ("f16", "int8"):
+            words += ["--group-size", 0]
+        run(binaries / "pare-prune", "-q", base, *words, "-o", path)
+        c = Container(path)
+        count = check_written(c)
+        check_gguf_package(binaries, path, c)
+        shown = json.loads(run(binaries / "pare-inspect", "--json", path))
+        assert shown["sha256"] == c.content_hash(), "content hash"
+        assert len(shown["sparse"]) == count
+        worst = check_forward(binaries, path, c, sequences)
+        assert worst < 0.02, f"{words}: forward off by {worst}"
+        print(f"{sparsity} {scheme}: {count} sparse, forward within {worst:.1e}")
+
+
 def check_written(c):
     """Every sparse matrix, read and written anew, has the bytes it had."""
-    for name in [n.removesuffix("_sparse") for n in c.tensors if n.endswith("_sparse")]:
+    names = [n.removesuffix("_sparse") for n in c.tensors if n.endswith("_sparse")]
+    for name in names:
         p, mask, elements = sparse_matrices.read(c.tensors, name, c.inputs(name))
         again = sparse_matrices.write(name, p, mask, elements, c.tensors[name + "_values"][0])
         for part, tensor in again.items():
             assert c.tensors[part] == tensor, part
+    return len(names)
 
 
 def check_inputs(binaries, base, f32, sequences):
