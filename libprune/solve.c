@@ -14,6 +14,8 @@
 /* Groups up to that many columns get their grids when the sweep comes to them. The others
  * would need more: what is known then is not what becomes of their later columns. */
 #define LATE 64
+/* In groups from that many on, what weights become matters less than which stay. */
+#define LARGE 512
 #define MANY 63 /* codes, and how much larger than what they are for */
 #define ROOM 1.25f
 
@@ -187,7 +189,10 @@ static enum pare_status fit_early(struct job *job, struct pare_arena *scratch,
     float *cost;
     PARE_TRY(pare_arena_alloc(scratch, &cost, job->rows->K, sizeof *cost, err));
     pare_factor_costs(job->factor, cost);
-    if (job->options->criterion != PARE_PRUNE_KEEP)
+    if (chooses(job) && job->grids.group >= LARGE)
+        PARE_TRY(pare_prune_by_score(job->rows, job->factor, &job->options->pattern,
+                                     PARE_PRUNE_WANDA, job->Q, scratch, err));
+    else if (job->options->criterion != PARE_PRUNE_KEEP)
         PARE_TRY(pare_sweep_run(&sweep, &filling, scratch, err));
     leave_room(job, job->Q, job->rows->N * job->rows->K);
     pare_grids_fit(&job->grids, job->Q, cost);
@@ -210,6 +215,8 @@ struct pare_gptq_options pare_prune_codes(const struct pare_target *target)
 {
     struct pare_gptq_options codes = pare_gptq_defaults(target);
     codes.search = PARE_SEARCH_COST;
+    codes.candidates = 9; /* twice as many measured no better */
+    codes.step = 0.08f;
     codes.early = 0;
     return codes;
 }
