@@ -194,7 +194,8 @@ static struct pare_grouped run_shape(const struct pare_linear_run *run, int part
 {
     const struct pare_gemm_grouped *gemm = &run->kernels->gemm_grouped;
     struct pare_grouped shape = pare_grouped_shape(&run->parts[part]->weight);
-    if (gemm->expand && run->M >= EXPAND_TILES * (size_t)gemm->mr)
+    if (run->parts[part]->masked ||
+        (gemm->expand && run->M >= EXPAND_TILES * (size_t)gemm->mr))
         shape.width = 8;
     return shape;
 }
@@ -219,7 +220,7 @@ static size_t packed_bytes(const struct pare_linear_run *run, int part)
 {
     const struct packing packing = packing_of(run, part);
     const struct pare_cut *cut = &run->cuts[part];
-    return run->parts[part]->packed
+    return run->parts[part]->packed || run->parts[part]->masked
                ? 0
                : cut->group_columns / cut->nr * panel_bytes(&packing.shape, cut->nr);
 }
@@ -229,7 +230,7 @@ static size_t expanded_bytes(const struct pare_linear_run *run, int part)
     const struct packing packing = packing_of(run, part);
     const struct pare_grouped wanted = run_shape(run, part);
     const struct pare_cut *cut = &run->cuts[part];
-    return packing.shape.width == wanted.width
+    return packing.shape.width == wanted.width && !run->parts[part]->masked
                ? 0
                : cut->group_columns / cut->nr * panel_bytes(&wanted, cut->nr);
 }
@@ -238,7 +239,9 @@ static size_t space_bytes(const struct pare_linear_run *run, int part)
 {
     const struct packing packing = packing_of(run, part);
     return packed_bytes(run, part) + expanded_bytes(run, part) +
-           (run->parts[part]->packed ? 0 : packing_bytes(&packing));
+           (run->parts[part]->packed || run->parts[part]->masked
+                ? 0
+                : packing_bytes(&packing));
 }
 
 /* The packed panels of a task: where they lie, or made in `space`. */
@@ -250,6 +253,8 @@ static const unsigned char *packed_panels(const struct pare_linear_run *run, int
     const size_t bytes = panel_bytes(&packing.shape, run->cuts[part].nr);
     if (run->parts[part]->packed)
         return (const unsigned char *)run->parts[part]->packed + task->panel * bytes;
+    if (run->parts[part]->masked) /* comes expanded */
+        return space;
     unsigned char *own = space + packed_bytes(run, part) + expanded_bytes(run, part);
     memset(own, 0, packing_bytes(&packing));
     for (size_t panel = task->panel; panel < task->panel_end; panel++)
@@ -257,18 +262,24 @@ static const unsigned char *packed_panels(const struct pare_linear_run *run, int
     return space;
 }
 
-/* `count` panels in the form they are multiplied in: where they lie, or in `space`. */
+/* The panels of a task in the form they are multiplied in: where they lie, or in `space`.
+ */
 static const unsigned char *expanded(const struct pare_linear_run *run, int part,
-                                     const unsigned char *panels, size_t count,
-                                     unsigned char *space)
+                                     const struct pare_cut_task *task,
+                                     const unsigned char *panels, unsigned char *space)
 {
     const struct pare_gemm_grouped *gemm = &run->kernels->gemm_grouped;
     const struct pare_grouped packed = pare_grouped_shape(&run->parts[part]->weight);
     const struct pare_grouped wanted = run_shape(run, part);
     const size_t nr = (size_t)gemm->nr;
+    if (run->parts[part]->masked) {
+        pare_linear_unmask(run->kernels, run->parts[part], task->column, task->columns,
+                           nr, panel_bytes(&wanted, nr), space);
+        return space;
+    }
     if (packed.width == wanted.width)
         return panels;
-    for (size_t p = 0; p < count; p++)
+    for (size_t p = 0; p < task->panel_end - task->panel; p++)
         gemm->expand(&packed, space + p * panel_bytes(&wanted, nr),
                      panels + p * panel_bytes(&packed, nr));
     return space;
@@ -294,7 +305,7 @@ static void run_task(const struct pare_linear_run *run, unsigned char *own, size
     const int ahead = run->parts[part]->packed && task.panel_end + panels <= cut->panels;
     const unsigned char *next = ahead ? from + panels * stored : from;
     const unsigned char *b =
-        expanded(run, part, from, panels, space + packed_bytes(run, part));
+        expanded(run, part, &task, from, space + packed_bytes(run, part));
     for (size_t t = 0, row = task.row; t < tiles; t++) {
         const size_t end = pare_cut_row(cut, task.tile + t + 1);
         const unsigned char *a = (const unsigned char *)run->a + row * row_bytes;

@@ -101,6 +101,11 @@ static const int8_t *panels_of(const struct pare_linear_run *run, int part,
     const size_t K = cut->K, bytes = cut->nr * row_stride(run);
     if (run->parts[part]->packed)
         return (const int8_t *)run->parts[part]->packed + task->panel * bytes;
+    if (run->parts[part]->masked) {
+        pare_linear_unmask(run->kernels, run->parts[part], task->column, task->columns,
+                           cut->nr, bytes, space);
+        return (const int8_t *)space;
+    }
     uint8_t *rows = space + cut->group_columns * row_stride(run);
     for (size_t panel = task->panel; panel < task->panel_end; panel++) {
         const size_t column = panel * cut->nr;

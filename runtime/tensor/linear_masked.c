@@ -10,8 +10,9 @@
 #include "runtime/tensor/linear_run.h"
 
 #define COLUMNS PARE_MASKED_COLUMNS
+#define BEHIND 64 /* bytes that pare_kernels.expand_u8 may read */
 
-static struct pare_grouped shape_of(const struct pare_weight *weight)
+struct pare_grouped pare_masked_shape(const struct pare_weight *weight)
 {
     if (!weight->groups.bits)
         return (struct pare_grouped){.groups = 1, .size = weight->K, .width = 8};
@@ -108,7 +109,8 @@ static enum pare_status pack_all(struct packing *p, size_t count,
     p->start[0] = 0;
     for (size_t i = 0; i < count; i++)
         p->start[i + 1] += p->start[i];
-    PARE_TRY(pare_arena_alloc(arena, &panels, p->start[count], 1, err));
+    PARE_TRY(pare_arena_alloc(arena, &panels, p->start[count] + BEHIND, 1, err));
+    memset(panels + p->start[count], 0, BEHIND);
     p->panels = panels;
     pare_parallel_for_worker(count, 1, pack_panels, p);
     return PARE_OK;
@@ -118,7 +120,8 @@ enum pare_status pare_linear_pack_masked(struct pare_linear *linear,
                                          struct pare_linear_part *part,
                                          struct pare_arena *arena, struct pare_error *err)
 {
-    struct packing p = {.weight = &part->weight, .shape = shape_of(&part->weight)};
+    struct packing p = {.weight = &part->weight,
+                        .shape = pare_masked_shape(&part->weight)};
     const size_t panels = (part->weight.N + COLUMNS - 1) / COLUMNS;
     p.own_bytes = packing_bytes(&p);
     PARE_TRY(pare_arena_alloc(arena, &p.start, panels + 1, sizeof *p.start, err));
@@ -128,7 +131,7 @@ enum pare_status pare_linear_pack_masked(struct pare_linear *linear,
     PARE_TRY(status);
     part->masked = p.panels;
     part->masked_start = p.start;
-    linear->packed_bytes += p.start[panels] + (panels + 1) * sizeof *p.start;
+    linear->packed_bytes += p.start[panels] + BEHIND + (panels + 1) * sizeof *p.start;
     return PARE_OK;
 }
 
@@ -171,7 +174,7 @@ static void run_task(const struct pare_linear_run *run, void *own, size_t number
     const struct pare_linear_part *p = run->parts[part];
     const struct pare_cut *cut = &run->cuts[part];
     const struct pare_cut_task task = pare_cut_task(cut, number);
-    const struct pare_grouped shape = shape_of(&p->weight);
+    const struct pare_grouped shape = pare_masked_shape(&p->weight);
     const size_t stride = cut->group_columns;
     float *sums = own;
     int32_t *acc = own;
@@ -203,7 +206,7 @@ enum pare_status pare_linear_run_masked(struct pare_linear_run *run,
                                         struct pare_arena *scratch,
                                         struct pare_error *err)
 {
-    const struct pare_grouped shape = shape_of(&run->parts[0]->weight);
+    const struct pare_grouped shape = pare_masked_shape(&run->parts[0]->weight);
     PARE_TRY(pack_rows(run, &shape, scratch, err));
     pare_linear_cut(run, (size_t)run->kernels->gemm_masked.mr, COLUMNS, PARE_LINEAR_ROWS,
                     row_bytes(&shape) * COLUMNS / 2);

@@ -72,6 +72,15 @@ enum pare_status pare_linear_pack_masked(struct pare_linear *linear,
                                          struct pare_arena *arena,
                                          struct pare_error *err) PARE_CHECKED;
 
+/* What the panels of such a part have in common. */
+struct pare_grouped pare_masked_shape(const struct pare_weight *weight);
+
+/* Columns column .. column + n, column a multiple of nr, of a masked part to the panels
+ * of nr that the dense kernels take: codes in those of width 8. */
+void pare_linear_unmask(const struct pare_kernels *kernels,
+                        const struct pare_linear_part *part, size_t column, size_t n,
+                        size_t nr, size_t panel_bytes, void *panels);
+
 /* Row `row` of the inputs in unsigned bytes: q, x_scale and x_zero of the run. */
 void pare_linear_quantize_row(const struct pare_linear_run *run, size_t row, uint8_t *q);
 
