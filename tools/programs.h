@@ -21,8 +21,9 @@ enum pare_status program_path(const char *verb, char path[PROGRAM_PATH_SIZE],
 
 /* Runs a program to its end with nothing on standard input; *code is its exit code, 128
  * and the signal's number when it was killed. `argv` ends with NULL, argv[0] is the path.
- * SIGINT and SIGTERM are passed on to it, a second one too; it is in a process group of its
- * own, so that a terminal's Ctrl-C does not reach it twice and cost it its checkpoint. */
+ * SIGINT and SIGTERM are passed on to it, a second one too; it is in a process group of
+ * its own, so that a terminal's Ctrl-C does not reach it twice and cost it its
+ * checkpoint. */
 enum pare_status program_run(const char *const *argv, int *code,
                              struct pare_error *err) PARE_CHECKED;
 

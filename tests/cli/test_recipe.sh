@@ -75,7 +75,11 @@ refused 3 'option "seed": 9007199254740992 is larger than what a JSON number hol
 for value in 1.0 '"100%"' '"NaN"' -0.5 '"5:4"'; do
     train '"sparsity": '"$value"
     refused 3 "mine.json: step 't': sparsity \""
+    recipe '{"name": "p", "run": "prune", "input": "$m", "options": {"sparsity": '"$value"'}}'
+    refused 3 "mine.json: step 'p': sparsity \""
 done
+recipe '{"name": "p", "run": "prune", "input": "$m"}'
+refused 3 "step 'p': --sparsity is needed"
 train '"lr": "NaN"'
 refused 3 'option "lr": expected a number, found the string "NaN"'
 train '"lr": 1e400'
@@ -276,6 +280,12 @@ recipe "$q"', {"name": "r", "run": "quantize", "input": "$m", "options": {"schem
 check 0 "warning: mine.json: step 'q': no later step uses what it makes" \
     pare run mine.json -o unused --set n=1
 ! grep -q "step 'r': no later" .out || fail "a warning of the last step"
+
+# Pruned first and quantised then.
+recipe '{"name": "p", "run": "prune", "input": "$m", "options": {"sparsity": "50%", "json": true}},
+    {"name": "q", "run": "quantize", "input": "@p", "options": {"scheme": "int8"}}'
+check 0 "2 steps run, 0 unchanged" pare run mine.json -o pruned --set n=1
+[ -s pruned/p.sizes.json ] || fail "no sizes of what was pruned"
 
 # Words that a shell would take for something else, and characters of our own.
 recipe '{"name": "q", "run": "quantize", "input": "$m", "options":
