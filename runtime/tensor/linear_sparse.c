@@ -58,8 +58,10 @@ int pare_linear_sparse_pays(const struct pare_weight *weight, size_t M)
     switch (pare_sparse_form(weight)) {
     case PARE_SPARSE_QUADS:
         return !kernels->gemm_quads.most || M <= kernels->gemm_quads.most;
-    case PARE_SPARSE_MASKED:
-        return kernels->gemm_masked.pays && M <= (size_t)kernels->gemm_masked.mr;
+    case PARE_SPARSE_MASKED: /* expanding halves of bytes takes longer */
+        return kernels->gemm_masked.pays &&
+               M <= (size_t)kernels->gemm_masked.mr /
+                        (pare_masked_shape(weight).width == 4 ? 2 : 1);
     default: return 0;
     }
 }

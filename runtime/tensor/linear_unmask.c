@@ -18,6 +18,12 @@ struct target {
 /* Four bytes of each column, to number `at` of [..][nr][4] bytes in a dense panel. */
 static void put_lanes(const struct target *to, size_t offset, size_t at, const void *four)
 {
+    if (to->nr % COLUMNS == 0 && to->end - to->from == COLUMNS) { /* as is usual */
+        memcpy(to->panels + to->column / to->nr * to->panel_bytes + offset +
+                   4 * (at * to->nr + to->column % to->nr),
+               four, 4 * COLUMNS);
+        return;
+    }
     for (size_t j = to->from, n; j < to->end; j += n) {
         const size_t column = to->column + j - to->from, lane = column % to->nr;
         n = to->nr - lane < to->end - j ? to->nr - lane : to->end - j;
@@ -124,8 +130,11 @@ static void unmask_bytes(const struct pare_kernels *kernels, size_t K, const uin
         const size_t count = all - quad < QUADS ? all - quad : QUADS;
         at = expand_quads(kernels, count, at, codes);
         for (size_t i = 0; i < count && 4 * (quad + i) < K; i++) {
-            for (size_t j = 0; j < 4 * COLUMNS; j++) /* zeros behind the last input */
-                codes[i][j] = 4 * (quad + i) + j % 4 < K ? codes[i][j] ^ 0x80 : 0;
+            const size_t left = K - 4 * (quad + i);
+            for (size_t j = 0; j < 4 * COLUMNS; j++)
+                codes[i][j] ^= 0x80;
+            for (size_t j = 0; left < 4 && j < 4 * COLUMNS; j++)
+                codes[i][j] = j % 4 < left ? codes[i][j] : 0;
             put_lanes(to, 0, quad + i, codes[i]);
         }
     }
