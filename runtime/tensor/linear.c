@@ -319,7 +319,7 @@ static run_fn *run_of(const struct pare_linear_run *run,
     const size_t most = run->kernels->gemm_quads.most;
     if (part->quads.start && (!most || run->M <= most))
         return pare_linear_run_quads;
-    if (part->masked && run->M <= (size_t)run->kernels->gemm_masked.mr)
+    if (part->masked && run->M <= PARE_MASKED_ROWS)
         return pare_linear_run_masked;
     if (weight->groups.bits)
         return pare_linear_run_grouped;

@@ -137,13 +137,33 @@ enum pare_status pare_linear_pack_masked(struct pare_linear *linear,
 
 /* --- The product --- */
 
+/* Row i of the inputs in bytes. */
+static void quantize_row(const struct pare_linear_run *run,
+                         const struct pare_grouped *shape, size_t i, uint8_t *row)
+{
+    const size_t groups = shape->groups;
+    if (run->parts[0]->weight.groups.bits)
+        run->kernels->quantize_u8_groups(
+            row, padded(shape), run->X + i * run->linear->K, run->linear->input_scale,
+            groups, shape->size, run->x_scale + i * groups, run->x_zero + i * groups);
+    else
+        pare_linear_quantize_row(run, i, row);
+}
+
+/* A packed tile that begins with that row. */
+static unsigned char *tile_at(const struct pare_linear_run *run,
+                              const struct pare_grouped *shape, size_t row)
+{
+    return (unsigned char *)run->a + row * shape->groups * pare_grouped_a_bytes(shape);
+}
+
 /* The rows are few: the calling thread packs them. */
 static enum pare_status pack_rows(struct pare_linear_run *run,
                                   const struct pare_grouped *shape,
                                   struct pare_arena *scratch, struct pare_error *err)
 {
-    const size_t M = run->M, K = run->linear->K, groups = shape->groups;
-    const int codes = run->parts[0]->weight.groups.bits;
+    const size_t M = run->M, groups = shape->groups;
+    const struct pare_cut *cut = &run->cuts[0];
     uint8_t *rows;
     PARE_TRY(pare_arena_alloc(scratch, &rows, M, row_bytes(shape), err));
     PARE_TRY(
@@ -151,25 +171,41 @@ static enum pare_status pack_rows(struct pare_linear_run *run,
     PARE_TRY(pare_arena_alloc(scratch, &run->x_scale, M * groups, sizeof(float), err));
     PARE_TRY(pare_arena_alloc(scratch, &run->x_zero, M * groups, sizeof(int32_t), err));
     memset(rows, 0, M * row_bytes(shape));
-    for (size_t i = 0; i < M; i++) {
-        uint8_t *row = rows + i * row_bytes(shape);
-        if (codes)
-            run->kernels->quantize_u8_groups(
-                row, padded(shape), run->X + i * K, run->linear->input_scale, groups,
-                shape->size, run->x_scale + i * groups, run->x_zero + i * groups);
-        else
-            pare_linear_quantize_row(run, i, row);
+    for (size_t i = 0; i < M; i++)
+        quantize_row(run, shape, i, rows + i * row_bytes(shape));
+    for (size_t t = 0; t < cut->tiles; t++) {
+        const size_t row = pare_cut_row(cut, t), m = pare_cut_row(cut, t + 1) - row;
+        run->kernels->gemm_masked.pack_a(
+            shape, tile_at(run, shape, row), rows + row * row_bytes(shape),
+            run->x_scale + row * groups, run->x_zero + row * groups, (int)m);
     }
-    run->kernels->gemm_masked.pack_a(shape, run->a, rows, run->x_scale, run->x_zero,
-                                     (int)M);
     /* Sums of I8 come without what its zero points add. */
     memset(run->x_zero, 0, M * groups * sizeof *run->x_zero);
     return PARE_OK;
 }
 
-static void run_task(const struct pare_linear_run *run, void *own, size_t number)
+/* All rows times one panel, to sums with row stride `stride`: floats, or of I8 int32. */
+static void run_panel(const struct pare_linear_run *run, const struct pare_grouped *shape,
+                      const struct pare_linear_part *part, size_t panel, void *sums,
+                      size_t stride)
 {
     const struct pare_gemm_masked *gemm = &run->kernels->gemm_masked;
+    const struct pare_cut *cut = &run->cuts[0];
+    const unsigned char *from = part->masked + part->masked_start[panel];
+    for (size_t t = 0; t < cut->tiles; t++) {
+        const size_t row = pare_cut_row(cut, t), m = pare_cut_row(cut, t + 1) - row;
+        const void *a = tile_at(run, shape, row);
+        if (part->weight.groups.bits)
+            gemm->run(shape, a, from, (float *)sums + row * stride, stride, (int)m);
+        else
+            gemm->run_sums(shape, a, from, (int32_t *)sums + row * stride, stride,
+                           (int)m);
+    }
+}
+
+/* A task has all rows: they are one block. */
+static void run_task(const struct pare_linear_run *run, void *own, size_t number)
+{
     const int part = pare_linear_part_of(run, &number);
     const struct pare_linear_part *p = run->parts[part];
     const struct pare_cut *cut = &run->cuts[part];
@@ -178,14 +214,8 @@ static void run_task(const struct pare_linear_run *run, void *own, size_t number
     const size_t stride = cut->group_columns;
     float *sums = own;
     int32_t *acc = own;
-    for (size_t panel = task.panel; panel < task.panel_end; panel++) {
-        const unsigned char *from = p->masked + p->masked_start[panel];
-        const size_t at = (panel - task.panel) * COLUMNS;
-        if (p->weight.groups.bits)
-            gemm->run(&shape, run->a, from, sums + at, stride, (int)run->M);
-        else
-            gemm->run_sums(&shape, run->a, from, acc + at, stride, (int)run->M);
-    }
+    for (size_t panel = task.panel; panel < task.panel_end; panel++)
+        run_panel(run, &shape, p, panel, sums + (panel - task.panel) * COLUMNS, stride);
     for (size_t i = 0; i < run->M; i++)
         if (p->weight.groups.bits)
             pare_linear_finish_row(run, part, sums + i * stride, i, task.column,
@@ -207,9 +237,9 @@ enum pare_status pare_linear_run_masked(struct pare_linear_run *run,
                                         struct pare_error *err)
 {
     const struct pare_grouped shape = pare_masked_shape(&run->parts[0]->weight);
-    PARE_TRY(pack_rows(run, &shape, scratch, err));
     pare_linear_cut(run, (size_t)run->kernels->gemm_masked.mr, COLUMNS, PARE_LINEAR_ROWS,
                     row_bytes(&shape) * COLUMNS / 2);
+    PARE_TRY(pack_rows(run, &shape, scratch, err));
     for (int i = 0; i < run->n_parts; i++) {
         const size_t bytes = (run->M + 1) * run->cuts[i].group_columns * sizeof(float);
         if (bytes > run->own_bytes)

@@ -72,6 +72,10 @@ enum pare_status pare_linear_pack_masked(struct pare_linear *linear,
                                          struct pare_arena *arena,
                                          struct pare_error *err) PARE_CHECKED;
 
+/* Rows up to which panels under bits are multiplied as they are; for more it is quicker
+ * to make dense ones of them first. */
+#define PARE_MASKED_ROWS 16
+
 /* What the panels of such a part have in common. */
 struct pare_grouped pare_masked_shape(const struct pare_weight *weight);
 

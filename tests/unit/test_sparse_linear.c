@@ -163,7 +163,7 @@ static void multiply(const struct pare_weight *weight, const float *X, size_t M,
 
 static void check_products(const struct pair *pair, const char *what)
 {
-    static const size_t heights[] = {1, 3, 17, 200};
+    static const size_t heights[] = {1, 3, 10, 17, 200};
     const size_t N = pair->dense.N, K = pair->dense.K;
     uint64_t seed = 5;
     float *X = malloc(200 * K * sizeof *X), *bias = malloc(N * sizeof *bias);
