@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS 32768 /* floats that have their first bits in common, without the sign   \
-                       */
+/* Floats of a bucket have their first bits in common, without the sign. */
+#define BUCKETS 32768
 #define POINTS PARE_SPREAD_POINTS
 
 /* --- Curves ----------------------------------------------------------------------- */
