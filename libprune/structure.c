@@ -22,6 +22,19 @@ void pare_structure_center(struct pare_gram *gram, const double *sum)
     }
 }
 
+void pare_structure_center_cross(struct pare_cross *cross, const double *original,
+                                 const double *now, size_t rows)
+{
+    const size_t K = cross->K;
+    double *at = cross->sum;
+    for (size_t first = 0; first < K; first += PARE_CROSS_COLUMNS) {
+        const size_t n = K - first < PARE_CROSS_COLUMNS ? K - first : PARE_CROSS_COLUMNS;
+        for (size_t i = 0; i < K; i++)
+            for (size_t j = 0; j < n; j++)
+                *at++ -= (original[i] - now[i]) * now[first + j] / (double)rows;
+    }
+}
+
 /* --- Removing columns ------------------------------------------------------------- */
 
 struct elimination {

@@ -35,6 +35,7 @@
 #define PARE_LIBPRUNE_STRUCTURE_H
 
 #include "libquant/factor.h"
+#include "runtime/tensor/cross.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -42,6 +43,10 @@ extern "C" {
 
 /* Second moments about the means of the inputs, whose sums are sum[K]. */
 void pare_structure_center(struct pare_gram *gram, const double *sum);
+/* The same for pare_quant_correct (libquant/correct.h): all of C, of what the original
+ * inputs are more than those now, and these; sums over the rows of both. */
+void pare_structure_center_cross(struct pare_cross *cross, const double *original,
+                                 const double *now, size_t rows);
 
 struct pare_structure {
     const struct pare_factor *factor; /* of the inputs, in natural order; or a fallback */

@@ -1,4 +1,4 @@
-/* pare-prune: a container in, one whose blocks have fewer weights out. */
+/* pare-prune: a container in, one with fewer weights or parts out. */
 #include <string.h>
 
 #include "runtime/base/memory.h"
@@ -103,6 +103,7 @@ static enum pare_status run_structure(struct pare_cli *cli, const struct prune_o
 {
     const struct structure_common common = {.calibration = &o->calibration,
                                             .damping = o->damping,
+                                            .correct = o->correct,
                                             .strict = o->strict,
                                             .dry_run = o->dry_run,
                                             .json = o->json};
@@ -216,12 +217,18 @@ int main(int argc, char **argv)
          "What such training made, without its zeros."},
         {"pare-prune sst2.gguf -s 60% --override 'blk.*.attn_*=2:4' --skip 'blk.0.*' -n",
          "What it would do."},
+        {"pare-prune sst2.gguf --heads 6 --ffn 768 --calibration train.tsv -o "
+         "narrow.gguf",
+         "Half of the heads and neurons of each block."},
+        {"pare-prune sst2.gguf --vocab-of train.tsv --vocab-of dev.tsv -o "
+         "sst2-words.gguf",
+         "Without the tokens that these texts do not have."},
         {NULL, NULL},
     };
     const struct pare_cli_program program = {
         .name = "pare-prune",
         .summary = "Takes weights out of a container's blocks, and the bytes with them.",
-        .usage = "-s PATTERN [options] INPUT.gguf -o OUTPUT.gguf",
+        .usage = "[options] INPUT.gguf -o OUTPUT.gguf",
         .description =
             "Only matrices inside the blocks are pruned; embeddings, head, norms and "
             "biases stay as they are (pare-quantize stores them with fewer bits, before "
@@ -235,7 +242,12 @@ int main(int argc, char **argv)
             "that were always zero, more damping and moments of no use are counted in "
             "the report of --json, and errors with --strict. What a run that was stopped "
             "has done is in OUTPUT.partial, and the same command goes on from there.\n\n"
-            "After training with --keep-zeros, -s keep stores what is left.",
+            "After training with --keep-zeros, -s keep stores what is left.\n\n"
+            "Instead of weights, whole parts can go: --heads, --ffn, --layers and "
+            "--vocab-of make a smaller ordinary container of an input in f32, f16 or "
+            "bf16, which is to be trained on or quantised as any other. With "
+            "--calibration those heads and neurons go one after the other that the "
+            "others can make up for best, which they do; without it the smallest.",
         .operands = "INPUT",
         .output = "the container to write",
         .options = options,

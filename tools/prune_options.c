@@ -69,7 +69,6 @@ const char *prune_options_given(const struct prune_options *o)
            : o->skip.count                  ? "skip"
            : o->spread != PRUNE_UNIFORM     ? "spread"
            : o->passes != PARE_PRUNE_PASSES ? "passes"
-           : o->correct > 0                 ? "correct"
            : o->sequential                  ? "sequential"
                                             : NULL;
 }

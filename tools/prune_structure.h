@@ -45,7 +45,7 @@ struct structure_options { /* all zero: nothing is asked for */
 /* The options of pruning in any form. */
 struct structure_common {
     const struct calibration_options *calibration;
-    double damping;
+    double damping, correct;
     int strict, dry_run;
     const char *json; /* or NULL */
 };

@@ -40,6 +40,10 @@ static enum pare_status check_use(const struct structure_work *w)
         return pare_fail(w->err, PARE_ERR_USAGE,
                          "--no-compensation is for --heads and --ffn with --calibration: "
                          "without text nothing is made up for");
+    if (w->common->correct > 0 && (!solves || !c->file || o->no_compensation))
+        return pare_fail(w->err, PARE_ERR_USAGE,
+                         "--correct is for --heads and --ffn with --calibration, and "
+                         "without --no-compensation");
     if ((c->samples || c->length) && !c->file)
         return pare_fail(w->err, PARE_ERR_USAGE,
                          "--samples and --length are for --calibration");

@@ -125,6 +125,8 @@ cJSON *structure_options_json(const struct structure_work *w)
                                           calibrated && !o->no_compensation)) &&
         (!solves || !calibrated ||
          cJSON_AddNumberToObject(json, "damping", w->common->damping)) &&
+        (w->common->correct <= 0 ||
+         cJSON_AddNumberToObject(json, "correct", w->common->correct)) &&
         (!calibrated || calibration_history(&w->calibration, w->common->calibration,
                                             w->cli->seed, json)))
         return json;

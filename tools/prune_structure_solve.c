@@ -5,29 +5,20 @@
 #include <math.h>
 #include <string.h>
 
+#include "libquant/correct.h"
 #include "libquant/loss.h"
 #include "runtime/base/alloc.h"
 #include "runtime/model/walk.h"
 #include "tools/prune_structure_work.h"
-
-struct seen { /* of the inputs of one matrix */
-    struct pare_gram gram;
-    struct pare_means means;
-};
+#include "tools/quantize_moments.h"
 
 struct solving {
     struct structure_work *w;
     struct pare_weight_source stored;
-    struct seen seen[PARE_SITES];
+    struct quantize_moments seen[PARE_SITES]; /* of the inputs of one matrix each */
     unsigned char *ready; /* [plan.count]: `made` is what the walk is to find */
     struct pare_arena scratch;
 };
-
-static void forget(struct seen *seen)
-{
-    pare_gram_free(&seen->gram);
-    pare_means_free(&seen->means);
-}
 
 /* --- One matrix ------------------------------------------------------------------- */
 
@@ -93,8 +84,8 @@ static enum pare_status weigh_columns(const struct structure_work *w, size_t i, 
 }
 
 /* Mean square of the change of a row's outputs, its mean included. */
-static enum pare_status change(const struct seen *seen, const float *E, size_t N,
-                               double *out, struct pare_arena *scratch,
+static enum pare_status change(const struct quantize_moments *seen, const float *E,
+                               size_t N, double *out, struct pare_arena *scratch,
                                struct pare_error *err)
 {
     const size_t K = seen->gram.K;
@@ -115,8 +106,9 @@ static enum pare_status change(const struct seen *seen, const float *E, size_t N
 /* Output errors: of V with its bias, and of nothing made up for. `work` as large as W. */
 static enum pare_status measure(const struct structure_work *w,
                                 const struct pare_structure *s, const uint32_t *kept,
-                                const struct seen *seen, const float *V, float *work,
-                                struct structure_result *r, struct pare_arena *scratch)
+                                const struct quantize_moments *seen, const float *V,
+                                float *work, struct structure_result *r,
+                                struct pare_arena *scratch)
 {
     const size_t n = s->N * s->K;
     double loss = 0;
@@ -136,26 +128,29 @@ static enum pare_status measure(const struct structure_work *w,
 
 /* The bias behind slot i, which knows the means of what went. */
 static enum pare_status correct_bias(struct structure_work *w, size_t i,
-                                     const struct seen *seen, const float *W,
-                                     const float *V)
+                                     const struct quantize_moments *seen, const float *W)
 {
     const struct pare_slot *slot = &w->less.plan.slots[i];
     const size_t bias = structure_slot(
         w, slot->layer,
         strstr(slot->name, "ffn_down") ? "ffn_down.bias" : "attn_output.bias");
     PARE_TRY(decode(w, bias, &w->arena, &w->made[bias]));
-    pare_correct_bias(&seen->means, W, V, (size_t)slot->shape[0], w->made[bias]);
+    pare_correct_bias(&seen->means, W, w->made[i], (size_t)slot->shape[0], w->made[bias]);
     return check_finite(w, w->made[bias], (size_t)slot->shape[0]);
 }
 
-static enum pare_status factor(const struct structure_work *w, struct seen *seen,
-                               size_t K, struct pare_factor *out,
-                               struct structure_result *r, struct pare_arena *scratch)
+static enum pare_status factor(const struct structure_work *w,
+                               struct quantize_moments *seen, size_t K,
+                               struct pare_factor *out, struct structure_result *r,
+                               struct pare_arena *scratch)
 {
     const struct pare_factor_options options = {.damping = w->common->damping,
                                                 .strict = w->common->strict};
     if (seen)
         pare_structure_center(&seen->gram, seen->means.now);
+    if (seen && seen->both)
+        pare_structure_center_cross(&seen->cross, seen->means.original, seen->means.now,
+                                    seen->means.rows);
     PARE_TRY(
         pare_factor_init(out, seen ? &seen->gram : NULL, K, &options, scratch, w->err));
     r->damping = out->damping;
@@ -165,10 +160,26 @@ static enum pare_status factor(const struct structure_work *w, struct seen *seen
     return PARE_OK;
 }
 
-/* kept and made of slot i; s->W is what it is now. */
+/* The weights that make of the inputs now what W[N, K] makes of the original ones, as far
+ * as is asked for. */
+static enum pare_status correct(const struct structure_work *w,
+                                const struct pare_factor *factor,
+                                struct quantize_moments *seen, float *W, size_t N,
+                                float **aim, struct pare_arena *scratch)
+{
+    *aim = W;
+    if (!seen || !seen->both)
+        return PARE_OK;
+    const struct pare_cross_source cross = quantize_moments_cross(seen);
+    PARE_TRY(pare_arena_alloc(scratch, aim, N, factor->K * sizeof **aim, w->err));
+    return pare_quant_correct(factor, &cross, W, N, (float)w->common->correct, *aim,
+                              scratch, w->err);
+}
+
+/* kept and made of slot i; s->W is what it is to be near to. */
 static enum pare_status choose_and_make(struct structure_work *w, size_t i,
                                         const struct pare_structure *s,
-                                        const struct seen *seen,
+                                        const struct quantize_moments *seen,
                                         struct pare_arena *scratch)
 {
     const size_t n = s->N * s->K;
@@ -191,8 +202,7 @@ static enum pare_status choose_and_make(struct structure_work *w, size_t i,
     PARE_TRY(check_finite(w, w->made[i], n));
     if (!seen)
         return PARE_OK;
-    PARE_TRY(measure(w, s, w->kept[i], seen, w->made[i], work, &w->results[i], scratch));
-    return w->o->no_compensation ? PARE_OK : correct_bias(w, i, seen, s->W, w->made[i]);
+    return measure(w, s, w->kept[i], seen, w->made[i], work, &w->results[i], scratch);
 }
 
 static void tell(const struct structure_work *w, size_t i, int seen)
@@ -211,20 +221,24 @@ static void tell(const struct structure_work *w, size_t i, int seen)
 
 /* Slot i, whose inputs go in groups of `width`. seen NULL: nothing is known of them. */
 static enum pare_status solve_slot(struct structure_work *w, size_t i, size_t width,
-                                   struct seen *seen, struct pare_arena *scratch)
+                                   struct quantize_moments *seen,
+                                   struct pare_arena *scratch)
 {
     const struct pare_slot *slot = &w->less.plan.slots[i];
     const size_t N = (size_t)slot->shape[0], K = (size_t)slot->shape[1];
     const size_t keep = strstr(slot->name, "ffn_down") ? w->config.ffn : w->config.heads;
     struct pare_factor of = {0};
-    float *W;
+    float *W, *aim;
     enum pare_status status;
     PARE_TRY(pare_check_interrupted(w->err));
     w->results[i] = (struct structure_result){.groups = K / width, .keep = keep};
     PARE_TRY_OUT(factor(w, seen, K, &of, &w->results[i], scratch));
     PARE_TRY_OUT(decode(w, i, scratch, &W));
-    const struct pare_structure s = {&of, W, N, K, width, keep};
-    status = choose_and_make(w, i, &s, seen, scratch);
+    PARE_TRY_OUT(correct(w, &of, seen, W, N, &aim, scratch));
+    const struct pare_structure s = {&of, aim, N, K, width, keep};
+    PARE_TRY_OUT(choose_and_make(w, i, &s, seen, scratch));
+    if (seen && !w->o->no_compensation)
+        status = correct_bias(w, i, seen, W);
 out:
     pare_factor_free(&of);
     pare_arena_free(scratch);
@@ -268,12 +282,8 @@ static enum pare_status inputs(void *context, const struct pare_walk_site *site,
                                struct pare_error *err)
 {
     struct solving *s = context;
-    struct seen *seen = &s->seen[site->site];
-    (void)original;
-    if (!seen->gram.sum)
-        PARE_TRY(pare_gram_init(&seen->gram, site->K, err));
-    PARE_TRY(pare_means_add(&seen->means, site->K, X, NULL, rows, err));
-    return pare_gram_add(&seen->gram, X, rows, site->K, &s->scratch, err);
+    struct quantize_moments *seen = &s->seen[site->site];
+    return quantize_moments_add(seen, site->K, X, original, rows, 1, &s->scratch, err);
 }
 
 static enum pare_status solve(void *context, const struct pare_walk_site *site,
@@ -286,7 +296,7 @@ static enum pare_status solve(void *context, const struct pare_walk_site *site,
     pare_arena_free(&s->scratch);
     const enum pare_status status =
         solve_slot(s->w, site->slots[0], width, &s->seen[site->site], &s->scratch);
-    forget(&s->seen[site->site]);
+    quantize_moments_free(&s->seen[site->site]);
     return status;
 }
 
@@ -313,12 +323,14 @@ static enum pare_status walk_blocks(struct structure_work *w)
                                    .current = {.find = find, .context = &s},
                                    .batches = w->calibration.batches,
                                    .n_batches = w->calibration.n_batches,
+                                   .original = pare_model_stored_source(&w->less),
                                    .sequential = 1,
+                                   .both = w->common->correct > 0,
                                    .progress = &w->cli->progress};
     PARE_TRY(pare_alloc(&s.ready, w->less.plan.count, 1, w->err));
     const enum pare_status status = pare_walk_run(&walk, &visitor, w->err);
     for (int i = 0; i < PARE_SITES; i++)
-        forget(&s.seen[i]);
+        quantize_moments_free(&s.seen[i]);
     pare_arena_free(&s.scratch);
     pare_free(s.ready);
     return status;

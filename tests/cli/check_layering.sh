@@ -8,7 +8,7 @@ cd "$1" || exit 2
 # room: the prefixes its files may include. A rule ends in / for a folder or names a file.
 rules='
 runtime/base        runtime/base/
-runtime/kernels     runtime/kernels/ runtime/base/error.h runtime/base/rng.h
+runtime/kernels     runtime/kernels/ runtime/base/error.h runtime/base/rng.h runtime/base/bytes.h
 runtime/tensor      runtime/tensor/ runtime/base/ runtime/kernels/
 runtime/checkpoint  runtime/checkpoint/ runtime/base/ runtime/tensor/
 runtime/text        runtime/text/ runtime/base/ runtime/checkpoint/meta.h

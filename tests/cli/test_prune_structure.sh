@@ -50,6 +50,11 @@ check 0 "charming" pare-run with.gguf "the film is charming"
 check 0 "accuracy" pare-eval with.gguf --baseline t.gguf --data easy.tsv --no-latency
 awk '/accuracy/ && $2 < 95 { exit 1 }' .out || fail "the pruned model has forgotten"
 cmp -s with.gguf without.gguf && fail "compensation changes nothing"
+check 0 - pare-prune -q t.gguf --heads 2 --ffn 32 $text --correct 0.5 -o corrected.gguf
+check 0 - pare-prune -q t.gguf --heads 2 --ffn 32 $text --correct 0.5 --threads 3 -o q.gguf
+cmp corrected.gguf q.gguf || fail "3 threads give other bytes with --correct"
+check 0 "accuracy" pare-eval corrected.gguf --data easy.tsv --no-latency
+awk '/accuracy/ && $2 < 90 { exit 1 }' .out || fail "the corrected model has forgotten"
 check 0 "1 of 4 heads, 64 of 96 neurons" pare-prune t.gguf --heads 1 --ffn 64 -o blind.gguf
 check 0 "accuracy" pare-eval blind.gguf --data easy.tsv --no-latency
 
@@ -113,6 +118,7 @@ check 2 "there is no block 3" pare-prune t.gguf --layers 0,3 -o no.gguf
 check 2 "blocks stay in their order" pare-prune t.gguf --layers 2,0 -o no.gguf
 check 2 "expected blocks such as" pare-prune t.gguf --layers 1,x -o no.gguf
 check 2 "two ways to prune" pare-prune t.gguf --heads 2 --sparsity 50% -o no.gguf
+check 2 "--correct is for --heads" pare-prune t.gguf --heads 2 --correct 1 -o no.gguf
 check 2 "goes with --heads" pare-prune t.gguf --no-compensation -o no.gguf
 check 2 "are for --vocab-of" pare-prune t.gguf --heads 2 --vocab-min-count 2 -o no.gguf
 check 2 "--no-compensation is for" pare-prune t.gguf --heads 2 --no-compensation -o no.gguf

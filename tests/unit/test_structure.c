@@ -383,6 +383,42 @@ Test(structure, constant_inputs_go_into_the_bias)
     pare_arena_free(&scratch);
 }
 
+/* Moments of differences and inputs, both about their means, over more than a panel. */
+Test(structure, cross_moments_are_about_the_means)
+{
+    enum { K = PARE_CROSS_COLUMNS + 5, ROWS = 40 };
+    static float D[ROWS * K], X[ROWS * K];
+    struct pare_arena scratch = {0};
+    struct pare_cross cross;
+    double original[K] = {0}, now[K] = {0};
+    uint64_t seed = 6;
+    for (size_t i = 0; i < ROWS * K; i++) {
+        D[i] = case_float(&seed, CASE_PLAIN) + 2;
+        X[i] = case_float(&seed, CASE_PLAIN) - 1;
+        now[i % K] += (double)X[i];
+        original[i % K] += (double)X[i] + (double)D[i];
+    }
+    cr_assert_eq(pare_cross_init(&cross, K, NULL), PARE_OK);
+    cr_assert_eq(pare_cross_add(&cross, D, X, ROWS, &scratch, NULL), PARE_OK);
+    pare_structure_center_cross(&cross, original, now, ROWS);
+    const struct pare_cross_source source = pare_cross_in_memory(&cross);
+    for (size_t j = 0; j < K; j += 13)
+        for (size_t i = 0; i < K; i += 7) {
+            const size_t first = j / PARE_CROSS_COLUMNS * PARE_CROSS_COLUMNS;
+            const size_t n =
+                K - first < PARE_CROSS_COLUMNS ? K - first : PARE_CROSS_COLUMNS;
+            const double *panel;
+            double sum = 0;
+            cr_assert_eq(source.panel(source.context, first, n, &panel, NULL), PARE_OK);
+            for (size_t t = 0; t < ROWS; t++)
+                sum += ((double)D[t * K + i] - (original[i] - now[i]) / ROWS) *
+                       ((double)X[t * K + j] - now[j] / ROWS);
+            cr_assert_float_eq(panel[i * n + j - first], sum, 1e-3);
+        }
+    pare_cross_free(&cross);
+    pare_arena_free(&scratch);
+}
+
 Test(structure, without_moments_the_largest_weights_stay)
 {
     const struct pare_factor_options options = {.damping = PARE_DAMPING};
