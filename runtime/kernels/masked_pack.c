@@ -1,10 +1,19 @@
 /* Packing for the kernels of masked.h: the same for every tier. */
-#include "runtime/base/bytes.h"
 #include "runtime/kernels/masked.h"
 
 #define COLUMNS PARE_MASKED_COLUMNS
 #define QUADS (PARE_CHUNK / 4)
 #define PAIRS (QUADS / 2)
+
+static void put_half(unsigned char *out, uint16_t half)
+{
+    memcpy(out, &half, sizeof half);
+}
+
+static void put_word(unsigned char *out, uint64_t word)
+{
+    memcpy(out, &word, sizeof word);
+}
 
 /* One chunk of the columns. */
 struct chunk {
@@ -120,7 +129,7 @@ static size_t put_quads(unsigned char *words, unsigned char *bytes, const struct
 {
     size_t count = 0;
     for (size_t quad = 0; quad < c->quads; quad++) {
-        pare_store_u64(words + 8 * quad, c->bits[quad]);
+        put_word(words + 8 * quad, c->bits[quad]);
         count += put_codes(bytes + count, c, c->bits[quad], quad, 0);
     }
     return count;
@@ -137,10 +146,10 @@ static size_t put_pairs(unsigned char *words, unsigned char *bytes, const struct
         if (i < shared)
             low = high = low | high;
         pairs[i] = (unsigned char)(c->first[i] | (c->second[i] - c->quads / 2) << 4);
-        pare_store_u64(words, low);
+        put_word(words, low);
         words += 8;
         if (i >= shared) {
-            pare_store_u64(words, high);
+            put_word(words, high);
             words += 8;
         }
         const size_t first = put_codes(bytes + count, c, low, c->first[i], 0);
@@ -156,7 +165,7 @@ static void put_sums(unsigned char *out, const struct chunk *c)
         int sum = 0;
         for (size_t k = 0; j < c->n && k < c->inputs; k++)
             sum += c->codes[(size_t)j * c->stride + k] - pare_masked_zero(c->width);
-        pare_store_u16(out + 2 * j, (uint16_t)-sum);
+        put_half(out + 2 * j, (uint16_t)-sum);
     }
 }
 
@@ -199,7 +208,7 @@ size_t pare_masked_pack(const struct pare_grouped *shape, void *out, const uint8
             to += put_chunk(to, &c);
         }
         for (int j = 0; j < COLUMNS; j++, to += 2)
-            pare_store_u16(to, j < n ? scale[(size_t)j * shape->groups + g] : 0);
+            put_half(to, j < n ? scale[(size_t)j * shape->groups + g] : 0);
     }
     return (size_t)(to - (unsigned char *)out);
 }

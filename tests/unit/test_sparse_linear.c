@@ -271,3 +271,26 @@ Test(sparse_linear, sizes_and_forms_are_told)
                  80 * 768 / 8 + pair.start[80] + 80 * 4 + 4 * sizeof(int32_t));
     pair_close(&pair);
 }
+
+Test(sparse_linear, it_is_told_where_that_is_quicker)
+{
+    struct pair pair;
+    const struct pattern four = {1, 4, 0, 0}, one = {1, 1, 0, 0};
+    for (int i = 0; pare_cpu_tier(i); i++) {
+        OK(pare_cpu_select(pare_cpu_tier(i), err));
+        const struct pare_kernels *k = pare_kernels();
+        pair_open(&pair, &four, 80, 768, 8, 0, 3);
+        cr_expect(pare_linear_sparse_pays(&pair.sparse, 1));
+        cr_expect_eq(pare_linear_sparse_pays(&pair.sparse, 128), !k->gemm_quads.most);
+        cr_expect(!pare_linear_sparse_pays(&pair.dense, 1));
+        pair_close(&pair);
+        pair_open(&pair, &one, 80, 768, 4, 128, 3);
+        cr_expect_eq(pare_linear_sparse_pays(&pair.sparse, 1), k->gemm_masked.pays);
+        cr_expect(!pare_linear_sparse_pays(&pair.sparse, 128));
+        pair_close(&pair);
+        pair_open(&pair, &one, 80, 768, 16, 0, 3);
+        cr_expect(!pare_linear_sparse_pays(&pair.sparse, 1));
+        pair_close(&pair);
+    }
+    OK(pare_cpu_select("auto", err));
+}
