@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/base/parallel.h"
+#include "runtime/kernels/kernels.h"
 #include "runtime/tensor/cholesky.h"
 
 #define TOGETHER 32 /* columns between two updates of the matrices */
@@ -130,18 +131,18 @@ static void follow_columns(void *context, size_t begin, size_t end)
     const struct elimination *e = context;
     const size_t K = e->s->K, N = e->s->N, last = e->pending - 1;
     const double *u = e->u + last * K, *v = e->v + last * N;
-    double product[TILE] = {0};
-    for (size_t n = 0; n < N; n++) {
-        const float *row = e->W + n * K + begin;
-        for (size_t j = 0; j < end - begin; j++)
-            product[j] += v[n] * (double)row[j];
-    }
+    float product[TILE] = {0};
+    for (size_t n = 0; n < N; n++)
+        pare_kernels()->axpy(product, (float)v[n], e->W + n * K + begin, end - begin);
+    double along[TILE];
+    for (size_t j = 0; j < end - begin; j++)
+        along[j] = (double)product[j];
     for (size_t i = 0; i < last; i++)
         for (size_t j = begin; j < end; j++)
-            product[j - begin] -= e->u[i * K + j] * e->along[i];
+            along[j - begin] -= e->u[i * K + j] * e->along[i];
     for (size_t j = begin; j < end; j++) {
         const double square =
-            e->square[j] + u[j] * (u[j] * e->along[last] - 2 * product[j - begin]);
+            e->square[j] + u[j] * (u[j] * e->along[last] - 2 * along[j - begin]);
         e->square[j] = square > 0 ? square : 0;
         e->diagonal[j] -= u[j] * u[j];
     }
