@@ -115,6 +115,9 @@ void prune_tell_solved(const struct prune_work *w, size_t i);
 struct pare_sparse prune_find_pattern(const float *W, size_t N, size_t K, int bits);
 /* Bytes of slot i if it is stored so, with so many zeros, and its form. */
 void prune_form_plan(struct prune_work *w, size_t i);
+/* Whether slot i, stored so with so many zeros, is quicker with some tokens than the
+ * dense matrix of its format, on the kernels in use. */
+int prune_form_pays(const struct prune_work *w, size_t i, size_t zeros, size_t tokens);
 /* Memory for the codes of all weights, and their scales. Free with prune_form_free. */
 enum pare_status prune_form_make(const struct prune_work *w, size_t i,
                                  struct prune_form *form) PARE_CHECKED;

@@ -65,6 +65,14 @@ void prune_form_plan(struct prune_work *w, size_t i)
     name_form(w, i, slot);
 }
 
+int prune_form_pays(const struct prune_work *w, size_t i, size_t zeros, size_t tokens)
+{
+    struct pare_weight weight = dense_of(w, i);
+    weight.sparse = w->slots[i].sparse;
+    const double all = (double)weight.N * (double)weight.K;
+    return pare_linear_sparse_pays(&weight, 1 - (double)zeros / all, tokens);
+}
+
 /* --- Patterns of given zeros ------------------------------------------------------ */
 
 static size_t kept_blocks(const float *W, size_t N, size_t K, size_t rows, size_t columns)

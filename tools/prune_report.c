@@ -68,6 +68,31 @@ static double share(uint64_t part, uint64_t all)
     return all ? (double)part / (double)all : 0;
 }
 
+/* How many matrices are stored sparse, and are quicker so with one token, and with a
+ * sentence. */
+struct quicker {
+    size_t sparse, one, sentence;
+};
+#define SENTENCE 128 /* tokens */
+
+static struct quicker count_quicker(const struct prune_work *w, int made)
+{
+    struct quicker q = {0};
+    for (size_t i = 0; i < w->base.stored.plan.count; i++) {
+        const size_t zeros = made ? w->results[i].zeros : w->slots[i].zeros;
+        if (!w->slots[i].pruned || !w->slots[i].sparse.rows)
+            continue;
+        q.sparse++;
+        q.one += (size_t)prune_form_pays(w, i, zeros, 1);
+        q.sentence += (size_t)prune_form_pays(w, i, zeros, SENTENCE);
+    }
+    return q;
+}
+
+#define QUICKER                                                                          \
+    "of %zu sparse matrices %zu are quicker than dense ones of their format with 1 "     \
+    "token, %zu with %d (%s kernels)"
+
 void prune_print_plan(const struct prune_work *w)
 {
     const struct pare_plan *plan = &w->base.stored.plan;
@@ -91,6 +116,9 @@ void prune_print_plan(const struct prune_work *w)
            "zero\n",
            share(t.after, t.before), 8 * share(t.after, t.parameters),
            100 * share(t.zeros, t.pruned), (unsigned long long)t.pruned);
+    const struct quicker q = count_quicker(w, 0);
+    if (q.sparse)
+        printf(QUICKER "\n", q.sparse, q.one, q.sentence, SENTENCE, w->base.cli->cpu);
 }
 
 /* --- JSON ------------------------------------------------------------------------- */
@@ -232,6 +260,10 @@ void prune_tell_result(const struct prune_work *w)
                   pare_cli_bytes(t.after, after), share(t.after, t.before),
                   8 * share(t.after, t.parameters),
                   100 * pare_quant_error_relative(&t.error));
+    const struct quicker q = count_quicker(w, 1);
+    if (q.sparse)
+        pare_cli_info(w->base.cli, QUICKER, q.sparse, q.one, q.sentence, SENTENCE,
+                      w->base.cli->cpu);
     if (w->calibration.samples)
         pare_cli_info(w->base.cli, "peak memory %s",
                       pare_cli_bytes(pare_peak_memory(), before));

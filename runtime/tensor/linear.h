@@ -159,9 +159,10 @@ void pare_scale_inputs(const float *x, const float *by, size_t M, size_t K, floa
  * (pare_kernels.quantize_u8) and decoded again: scale (q - zero). In parallel. */
 void pare_round_inputs(const float *x, size_t M, size_t K, size_t group, float *out);
 
-/* Whether M rows times this sparse weight are quicker than times the dense one of the
- * same type, on the kernels in use. */
-int pare_linear_sparse_pays(const struct pare_weight *weight, size_t M);
+/* Whether M rows times a sparse weight of this form, of whose weights that share is kept,
+ * are quicker than times the dense one of the same type, on the kernels in use. Nothing
+ * is read but its form. */
+int pare_linear_sparse_pays(const struct pare_weight *weight, double kept, size_t M);
 
 /* Row `n` of the weight as float (dequantised), K values: for solvers, tests, tied heads.
  */

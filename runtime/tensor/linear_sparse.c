@@ -25,12 +25,11 @@ static double kept_share(const struct pare_weight *weight)
     return 100 * values / ((double)weight->N * (double)weight->K + 1e-9);
 }
 
-enum pare_sparse_form pare_sparse_form(const struct pare_weight *weight)
+static enum pare_sparse_form form_of(const struct pare_weight *weight, double kept)
 {
     const struct pare_sparse *sparse = &weight->sparse;
     if (weight->type != PARE_I8 || !sparse->rows)
         return PARE_SPARSE_STORED;
-    const double kept = kept_share(weight);
     if (!weight->groups.bits && !sparse->m && sparse->columns % 4 == 0 &&
         kept <= MOST_QUADS && (uint64_t)weight->N * weight->K / 4 <= UINT32_MAX)
         return PARE_SPARSE_QUADS;
@@ -39,6 +38,11 @@ enum pare_sparse_form pare_sparse_form(const struct pare_weight *weight)
     const int narrow = weight->groups.bits && weight->groups.bits <= 4;
     return kept <= (narrow ? MOST_MASKED_4 : MOST_MASKED_8) ? PARE_SPARSE_MASKED
                                                             : PARE_SPARSE_STORED;
+}
+
+enum pare_sparse_form pare_sparse_form(const struct pare_weight *weight)
+{
+    return form_of(weight, weight->sparse.rows ? kept_share(weight) : 100);
 }
 
 enum pare_status pare_linear_pack_sparse(struct pare_linear *linear,
@@ -52,10 +56,10 @@ enum pare_status pare_linear_pack_sparse(struct pare_linear *linear,
     }
 }
 
-int pare_linear_sparse_pays(const struct pare_weight *weight, size_t M)
+int pare_linear_sparse_pays(const struct pare_weight *weight, double kept, size_t M)
 {
     const struct pare_kernels *kernels = pare_kernels();
-    switch (pare_sparse_form(weight)) {
+    switch (form_of(weight, 100 * kept)) {
     case PARE_SPARSE_QUADS:
         return !kernels->gemm_quads.most || M <= kernels->gemm_quads.most;
     case PARE_SPARSE_MASKED: /* expanding halves of bytes takes longer */

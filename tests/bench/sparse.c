@@ -114,7 +114,11 @@ static void print_times(const struct stack *stacks, const struct pare_weight *we
         printf("  %s %.1f us", forms[f].name, 1e6 * times[f]);
         if (forms[f].pattern.rows)
             printf(" (%.2f%s, %.2f bits)", times[forms[f].dense] / times[f],
-                   pare_linear_sparse_pays(&weights[f], M) ? " pays" : "", bits);
+                   pare_linear_sparse_pays(
+                       &weights[f], forms[f].percent ? forms[f].percent / 100.0 : 0.5, M)
+                       ? " pays"
+                       : "",
+                   bits);
     }
     printf("\n");
     fflush(stdout);

@@ -12,8 +12,9 @@ text="--calibration plain.txt"
 
 # What it would do.
 golden prune-plan prune -s 50% --override 'blk.*.ffn_up.weight=2:4' \
-    --override 'blk.*.ffn_down.weight=75%/4x4' --skip '*attn_k*' -n
-golden prune-plan-int4 prune -s 2:4 --scheme int4 --group-size 0 --plan --json plan.json
+    --override 'blk.*.ffn_down.weight=75%/4x4' --skip '*attn_k*' -n --cpu scalar
+golden prune-plan-int4 prune -s 2:4 --scheme int4 --group-size 0 --plan --json plan.json \
+    --cpu scalar
 grep -qF '"to":	"int4/32/2:4"' plan.json || fail "no int4/32/2:4 in plan.json"
 grep -q error plan.json && fail "errors in a plan"
 absent tiny.gguf.lock

@@ -169,7 +169,7 @@ rm -r work
 # Those that come with the programs are recipes; one is run below.
 for file in "$PARE_CLI"/../../docs/recipes/*.json; do
     wanted=
-    for name in teacher train dev test; do
+    for name in teacher train dev test text; do
         ! grep -q "\"$name\": null" "$file" || wanted="$wanted --set $name=$(
             [ $name = teacher ] && echo tiny.gguf || echo text.tsv)"
     done

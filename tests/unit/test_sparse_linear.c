@@ -272,6 +272,11 @@ Test(sparse_linear, sizes_and_forms_are_told)
     pair_close(&pair);
 }
 
+static double kept_share(const struct pair *pair)
+{
+    return 1 - (double)pair->zeros / (double)(pair->dense.N * pair->dense.K);
+}
+
 Test(sparse_linear, it_is_told_where_that_is_quicker)
 {
     struct pair pair;
@@ -280,16 +285,18 @@ Test(sparse_linear, it_is_told_where_that_is_quicker)
         OK(pare_cpu_select(pare_cpu_tier(i), err));
         const struct pare_kernels *k = pare_kernels();
         pair_open(&pair, &four, 80, 768, 8, 0, 3);
-        cr_expect(pare_linear_sparse_pays(&pair.sparse, 1));
-        cr_expect_eq(pare_linear_sparse_pays(&pair.sparse, 128), !k->gemm_quads.most);
-        cr_expect(!pare_linear_sparse_pays(&pair.dense, 1));
+        cr_expect(pare_linear_sparse_pays(&pair.sparse, kept_share(&pair), 1));
+        cr_expect_eq(pare_linear_sparse_pays(&pair.sparse, kept_share(&pair), 128),
+                     !k->gemm_quads.most);
+        cr_expect(!pare_linear_sparse_pays(&pair.dense, 1, 1));
         pair_close(&pair);
         pair_open(&pair, &one, 80, 768, 4, 128, 3);
-        cr_expect_eq(pare_linear_sparse_pays(&pair.sparse, 1), k->gemm_masked.pays);
-        cr_expect(!pare_linear_sparse_pays(&pair.sparse, 128));
+        cr_expect_eq(pare_linear_sparse_pays(&pair.sparse, kept_share(&pair), 1),
+                     k->gemm_masked.pays);
+        cr_expect(!pare_linear_sparse_pays(&pair.sparse, kept_share(&pair), 128));
         pair_close(&pair);
         pair_open(&pair, &one, 80, 768, 16, 0, 3);
-        cr_expect(!pare_linear_sparse_pays(&pair.sparse, 1));
+        cr_expect(!pare_linear_sparse_pays(&pair.sparse, kept_share(&pair), 1));
         pair_close(&pair);
     }
     OK(pare_cpu_select("auto", err));
