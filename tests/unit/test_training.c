@@ -60,8 +60,8 @@ Test(training, lines_become_losses_and_scores)
 
 Test(training, what_a_run_does_not_count_is_not_its_best)
 {
-    static const char pruned[] = UPDATE(1, 0.75) EVAL(1, 0.95, 0.2, false)
-        UPDATE(2, 0.5) EVAL(2, 0.79, 0.4, true) UPDATE(3, 0.5) EVAL(3, 0.7, 0.4, false);
+    static const char pruned[] = UPDATE(1, 0.75) EVAL(1, 0.95, 0.2, false) UPDATE(2, 0.5)
+        EVAL(2, 0.79, 0.4, true) UPDATE(3, 0.5) EVAL(3, 0.7, 0.4, false);
     struct pare_training t;
     struct pare_error error;
     cr_assert_eq(read_text(pruned, sizeof pruned - 1, &t, &error), PARE_OK);
