@@ -1,7 +1,7 @@
 #!/bin/sh
 # The same input, options and version give the same bytes: makes a corpus, two short
-# training runs (products in float and in bfloat16), INT8 and Q4_0 containers and a conversion
-# to F16, for several numbers of threads and every CPU tier, with each of the builds named, and
+# training runs (products in float and in bfloat16), INT8 and Q4_0 containers, pruned ones and
+# a conversion to F16, for several numbers of threads and every CPU tier, with each of the builds named, and
 # compares the SHA-256 of all of them.
 #
 # usage: same_bytes.sh BUILD_BIN... ; a build for another machine is named RUNNER@BUILD_BIN,
@@ -35,9 +35,14 @@ make_all() {
         -o "$out/int8.gguf"
     program pare-quantize "$out/trained.gguf" --scheme q4_0 --threads "$threads" \
         -o "$out/q4_0.gguf"
+    program pare-prune "$out/trained.gguf" --sparsity 2:4 --skip 'blk.1.*' --scheme int4 \
+        --group-size 0 --calibration "$out/train.tsv" --threads "$threads" -o "$out/pruned.gguf"
+    program pare-prune "$out/trained.gguf" --heads 1 --ffn 64 --vocab-of "$out/train.tsv" \
+        --threads "$threads" -o "$out/narrow.gguf"
     program pare-convert "$out/trained.gguf" --dtype f16 --threads "$threads" \
         -o "$out/f16.gguf"
-    (cd "$out" && sha256sum train.tsv trained.gguf bf16.gguf int8.gguf q4_0.gguf f16.gguf)
+    (cd "$out" && sha256sum train.tsv trained.gguf bf16.gguf int8.gguf q4_0.gguf f16.gguf \
+        pruned.gguf narrow.gguf)
 }
 
 compare() {
