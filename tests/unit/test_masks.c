@@ -206,6 +206,8 @@ Test(masks, of_every_m_the_smallest_go_more_and_more_of_them)
                     kept = fminf(kept, fabsf(m.values[j]));
             }
             cr_assert(gone <= kept);
+            cr_assert_eq(count, (size_t)(4 * pare_masks_schedule(&o, t, 40) + 0.5),
+                         "%zu zeros at update %d", count, (int)t);
             seen[count]++;
             cr_assert(t < 39 || count == 2, "%zu of a group of four are zero", count);
         }
